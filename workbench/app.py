@@ -35,6 +35,7 @@ from workbench.mounts import base_path, chat_path, on_device_path  # noqa: E402
 from workbench.on_device.mount import pane  # noqa: E402
 from workbench.runs.jobs import Runner, ready_worker  # noqa: E402
 from workbench.screens.run.feed import Feed  # noqa: E402
+from workbench.screens.shared.downloads import offer_route  # noqa: E402
 from workbench.screens.shared.live import feed_script_route  # noqa: E402
 from workbench.screens.shared.live_plotly import script_route  # noqa: E402
 from workbench.store import Store  # noqa: E402
@@ -89,7 +90,7 @@ async def lifespan(_app: st.App) -> AsyncIterator[dict[str, Any]]:
 app = st.App(
     SCRIPT,
     lifespan=lifespan,
-    routes=[script_route(), feed_script_route(), Feed(store).route(), downloads.route(store), *of_class,
+    routes=[script_route(), feed_script_route(), Feed(store).route(), downloads.route(store), offer_route(), *of_class,
             Mount(chat_path(), app=chat), Mount(on_device_path(), app=pane())],
     middleware=[*auth.auth_middleware(paths.home() / "gate.key", base_path(), gate),
                 Middleware(UploadLimits, base_path=base_path(), held=held_uploads)],

@@ -39,3 +39,8 @@ def asset_path(name: str) -> str:
 def handout_path(name: str) -> str:
     """Where the results of a class are downloaded: `/handout/class.html`."""
     return f"{base_path()}/handout/{name}"
+
+
+def offer_path(token: str, name: str) -> str:
+    """Where a file that a page offers is made and downloaded: `/offer/TOKEN/runs.csv`."""
+    return f"{base_path()}/offer/{token}/{name}"

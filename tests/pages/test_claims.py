@@ -126,7 +126,7 @@ def test_one_table_of_all_verdicts(open_page: Open, monkeypatch: pytest.MonkeyPa
     assert list(table["claim"]) == ["X1", "X2"] and list(table["verdict"]) == ["reproduced", "not run yet (sanity check)"]
     assert table["ours"][0] == "1.1 ± 0.25 m: walking - standing" and table["units"][0].endswith("the two cannot be compared")
     assert (table["seeds"][0], table["minutes"][0], table["expected"][1]) == (3, 1.4, 5.0)
-    assert page.get("download_button") and "claim --all" in texts(page)
+    assert page.get("link_button") and "claim --all" in texts(page)
 
 
 def test_a_new_version_shows_the_earlier_outcome_as_such(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,7 +259,7 @@ def test_a_retention_card_stands_in_a_tab_of_its_own(open_page: Open, store: Sto
     help_text = next(each.help for each in page.metric if each.label == "Faster")
     assert "predict 67%" in help_text and "within 15%" in help_text
     assert "1,250 items" in texts(page) and "arXiv 1910" in texts(page)
-    assert any(each.label == "Retention card (CSV)" for each in page.get("download_button"))
+    assert any(each.label == "Retention card (CSV)" for each in page.get("link_button"))
 
 
 def test_a_card_that_is_not_there_yet_is_announced(open_page: Open, store: Store):

@@ -26,7 +26,8 @@ def test_a_link_fills_the_form_in_and_comes_out_of_it_again(open_page: Open):
     assert temperature(page).value == 6.0
     assert any(f"c={LINK['c']}" in code.value and "/new?" in code.value for code in page.code)
     assert any('aria-label="QR code' in element.value for element in page.markdown)
-    assert [each.label for each in page.get("download_button")][-3:] == ["Download script", "Download notebook", "Download YAML"]
+    assert [each.label for each in page.get("link_button")][-2:] == ["Download script", "Download notebook"]
+    assert [each.label for each in page.get("download_button")][-1:] == ["Download YAML"]
     assert "temperature: 6" in page.code[-1].value
 
 

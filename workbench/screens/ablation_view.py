@@ -22,6 +22,7 @@ from core.system.paths import PROJECT
 from core.system.units import duration
 from workbench.screens.shared import background as questions
 from workbench.screens.shared import charts, fragments, state, views
+from workbench.screens.shared.downloads import download
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import TEAL, BadgeColour
 from workbench.store import references
@@ -234,8 +235,8 @@ def _result(folder: Path, result: Ablation) -> None:
     st.markdown("\n".join(f"- {views.plain(each)}" for each in results.verdicts(result)))
     st.caption(f"Published: change of the GLUE macro score in points, [arXiv {PAPER}](https://arxiv.org/abs/{PAPER}), {PLACE}, without a "
                "spread over seeds. The order of the parts is comparable, the numbers are not.")
-    st.download_button("Differences (CSV)", lambda: differences_csv(result), file_name=f"{result.name}-ablation.csv", mime="text/csv",
-                       icon=":material/download:", on_click="ignore", key=f"csv.{folder.name}")
+    download("Differences (CSV)", lambda: differences_csv(result), file_name=f"{result.name}-ablation.csv", mime="text/csv",
+             key=f"csv.{folder.name}")
 
 
 def difference_points(result: Ablation, metric: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from core.studies.claims import outcomes, registry
 from core.studies.claims.claim import Claim
 from core.studies.claims.outcomes import Number
 from core.system.units import duration
+from workbench.screens.shared.downloads import download
 
 COLUMNS = {
     "claim": "Claim", "verdict": "Verdict", "system": "System", "statement": "Statement", "published": "Published", "ours": "Ours",
@@ -62,8 +63,8 @@ def table() -> None:
         "expected": st.column_config.NumberColumn(COLUMNS["expected"], format="%.1f", width=75, help="Of all its seeds on one idle core."),
         "units": st.column_config.TextColumn(COLUMNS["units"], width=230)})
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button("All claims (CSV)", lambda: data.rename(columns=COLUMNS).to_csv(index=False), file_name="claims.csv",
-                           mime="text/csv", icon=":material/download:", on_click="ignore", key="claims.csv")
+        download("All claims (CSV)", lambda: data.rename(columns=COLUMNS).to_csv(index=False), file_name="claims.csv", mime="text/csv",
+                 key="claims.csv")
         whole = duration(60 * sum(map(expected_minutes, registry.CLAIMS.values())))
         st.caption(f"`python -m workbench claim --all` checks them all: about {whole} on one idle core, less where claims share models. "
                    "It can be stopped, and resumes.")

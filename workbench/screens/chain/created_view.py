@@ -14,6 +14,7 @@ from core.chains.folder import Chain
 from core.system import units
 from workbench.screens.chain import curve_analysis, recovery_view, size_view
 from workbench.screens.shared import panes, state, views
+from workbench.screens.shared.downloads import download
 from workbench.store import chains
 from workbench.store.chains import BinnedModel, ChainPlace, CreatedModel
 
@@ -99,9 +100,8 @@ def _model(place: ChainPlace, chain: Chain, model: CreatedModel) -> None:
             panes.open_with([f"{place.name}:{large.number}", model.name, f"{place.name}:{small.number}"])
         with st.popover("Recovery training", icon=":material/healing:", key=f"recover.{model.name}"):
             recovery_view.form(place, chain, model)
-        st.download_button("Export", lambda: zipped(model.folder), file_name=f"{model.name}.zip", mime="application/zip",
-                           key=f"export.{model.name}", icon=":material/download:", on_click="ignore",
-                           help="The model folder as a zip file, loadable with Transformers.")
+        download("Export", lambda: zipped(model.folder), file_name=f"{model.name}.zip", mime="application/zip",
+                 key=f"export.{model.name}", help="The model folder as a zip file, loadable with Transformers.")
         if st.button("Remove", key=f"remove.{model.name}", icon=":material/delete:", help="Moves it to the bin."):
             with views.errors_shown():
                 st.session_state[BINNED] = str(chains.bin_created(model).model.folder)

@@ -19,6 +19,7 @@ from core.reports.deployment.acceptance import Limits, Verdict
 from core.reports.deployment.record import EXPORT, FORM_NAMES, INT8, ITEMS, Deployment, FormFigures
 from core.system import units
 from workbench.screens.shared import charts, class_scores_view, views
+from workbench.screens.shared.downloads import download
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import ROLE_COLOURS, VIOLET, BadgeColour
 
@@ -199,12 +200,12 @@ def worst_table(found: Deployment) -> tuple[list[str], list[list[str]]]:
 def _take_home(folder: Path, found: Deployment) -> None:
     st.subheader("Take it home", anchor=False)
     with st.container(horizontal=True):
-        st.download_button("int8 model (zip)", lambda: zipped(folder / EXPORT), file_name=f"{folder.name}-int8.zip",
-                           mime="application/zip", icon=":material/download:", type="primary", on_click="ignore", key="deploy.zip")
-        st.download_button("Every item (CSV)", lambda: (folder / ITEMS).read_bytes(), file_name=f"{folder.name}-items.csv",
-                           mime="text/csv", icon=":material/download:", on_click="ignore", key="deploy.items")
-        st.download_button("Report (JSON)", lambda: json.dumps(found.to_dict(), indent=1), file_name=f"{folder.name}.json",
-                           mime="application/json", icon=":material/download:", on_click="ignore", key="deploy.report")
+        download("int8 model (zip)", lambda: zipped(folder / EXPORT), file_name=f"{folder.name}-int8.zip", mime="application/zip",
+                 type="primary", key="deploy.zip")
+        download("Every item (CSV)", lambda: (folder / ITEMS).read_bytes(), file_name=f"{folder.name}-items.csv", mime="text/csv",
+                 key="deploy.items")
+        download("Report (JSON)", lambda: json.dumps(found.to_dict(), indent=1), file_name=f"{folder.name}.json", mime="application/json",
+                 key="deploy.report")
     st.code(snippet(found), language="python")
 
 

@@ -11,6 +11,7 @@ from core.metrics import METRICS, metric
 from workbench.screens.recipes import grouping
 from workbench.screens.recipes.grouping import Group
 from workbench.screens.shared import results, state, views
+from workbench.screens.shared.downloads import download
 from workbench.store import bundles
 
 FIRST_METRICS = 4  # columns unless others are chosen
@@ -39,9 +40,8 @@ def show() -> None:
         st.dataframe(grouping.run_table(groups, keys, metrics, subject), hide_index=True, column_config={
             name: st.column_config.NumberColumn(METRICS[f"eval/{name}"].label.capitalize(),
                                                 format="percent" if f"eval/{name}" in views.SHARES else "%.4g") for name in metrics})
-    st.download_button("All runs (CSV)", lambda: grouping.everything_csv(groups), file_name="runs.csv", mime="text/csv",
-                       icon=":material/download:", on_click="ignore", key="recipes.csv",
-                       help="One row a run: every key of its recipe, every metric of every model, versions, commit and command.")
+    download("All runs (CSV)", lambda: grouping.everything_csv(groups), file_name="runs.csv", mime="text/csv", key="recipes.csv",
+             help="One row a run: every key of its recipe, every metric of every model, versions, commit and command.")
     if len(groups) > 1:
         _difference(groups, subject, metrics)
     _bundle(groups)
@@ -163,8 +163,8 @@ def _bundle(groups: Sequence[Group]) -> None:
     whole = st.toggle("Include the data and local models", key="recipes.data",
                       help="Without them the bundle names the files by their SHA-256, and whoever reproduces it brings them.")
     group = groups[number]
-    st.download_button("Bundle (zip)", lambda: bundles.bundle(group.runs, state.store(), whole=whole),
-                       file_name=f"{group.name}-bundle.zip", mime="application/zip", icon=":material/download:", on_click="ignore",
-                       key="recipes.bundle")
+    store = state.store()
+    download("Bundle (zip)", lambda: bundles.bundle(group.runs, store, whole=whole), file_name=f"{group.name}-bundle.zip",
+             mime="application/zip", key="recipes.bundle")
     st.caption("Recipes, hashes of data and models, versions, what was measured, and a script that runs all of it in any folder and "
                "compares: `python reproduce.py`.")

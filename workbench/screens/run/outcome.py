@@ -10,6 +10,7 @@ import streamlit as st
 from core.events import CONTROL, STUDENT, BridgeCorpus, Sample
 from workbench.screens.run import class_results, ensemble_results
 from workbench.screens.shared import results, retention_view, state, take_home, views
+from workbench.screens.shared.downloads import download
 from workbench.store.records import Run
 
 
@@ -41,10 +42,10 @@ def results_tab(run: Run, table: pd.DataFrame) -> None:
     if by_class is not None:
         class_results.details(run, by_class, deployed)
     with st.container(horizontal=True):
-        st.download_button("Final metrics (CSV)", lambda: results.final_csv(measured), file_name=f"{run.name}-results.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore", key="results csv")
-        st.download_button("Curves (CSV)", lambda: results.curves_csv(table), file_name=f"{run.name}-curves.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore", key="curves csv", disabled=table.empty)
+        download("Final metrics (CSV)", lambda: results.final_csv(measured), file_name=f"{run.name}-results.csv", mime="text/csv",
+                 key="results csv")
+        download("Curves (CSV)", lambda: results.curves_csv(table), file_name=f"{run.name}-curves.csv", mime="text/csv", key="curves csv",
+                 disabled=table.empty)
     if run.status == "finished":
         st.caption("Chain folder; each anchor in it is a Transformers model folder:" if run.builds_chain else
                    "Model folder, loadable with Transformers:")

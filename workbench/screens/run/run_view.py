@@ -33,6 +33,7 @@ from workbench.screens.run.moment import (
 )
 from workbench.screens.run.processes_view import job_text, processes
 from workbench.screens.shared import charts, fragments, panes, portable, results, share, state, views
+from workbench.screens.shared.downloads import download
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.tracker_buttons import tracker_buttons
@@ -341,8 +342,8 @@ def _log(run_id: str) -> None:
             with st.container(height=420, autoscroll=True, border=False, key="log"):  # opened at its end, where the news is
                 st.code(text, language=None, wrap_lines=True)
             run = state.store().run(run_id)
-            st.download_button("Download log", run.log_path.read_bytes, file_name=f"{run.name}-log.txt", mime="text/plain",
-                               icon=":material/download:", on_click="ignore", key="log file", help="The whole log; shown is its end.")
+            download("Download log", run.log_path.read_bytes, file_name=f"{run.name}-log.txt", mime="text/plain", key="log file",
+                     help="The whole log; shown is its end.")
         else:
             views.empty_state("No output yet.", "terminal")
 

@@ -9,6 +9,7 @@ from core.evaluation.statistics import Estimate
 from core.reports import retention_card
 from core.reports.retention_card import TOLERANCE, Card, Row
 from workbench.screens.shared import charts, views
+from workbench.screens.shared.downloads import download
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.theme import BLUE, BROWN, OLIVE, ROLE_COLOURS, ROSE, VIOLET
 
@@ -38,8 +39,7 @@ def show(card: Card, *, name: str) -> None:
     for note in retention_card.notes(card):
         st.caption(views.plain(note))
     with st.container(horizontal=True):
-        st.download_button("Retention card (CSV)", lambda: card_csv(card), file_name=f"{name}-retention.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore", key="retention csv")
+        download("Retention card (CSV)", lambda: card_csv(card), file_name=f"{name}-retention.csv", mime="text/csv", key="retention csv")
 
 
 def _headlines(card: Card, student: Row) -> None:

@@ -10,6 +10,7 @@ from core.config import ExperimentConfig
 from core.errors import StillhouseError
 from workbench.mounts import base_path
 from workbench.screens.shared import portable, state, views
+from workbench.screens.shared.downloads import download
 from workbench.sharing import packed, qr, restrictions, scripts
 from workbench.sharing.restrictions import Restrictions
 
@@ -28,10 +29,10 @@ def share(config: ExperimentConfig, command: str, key: str) -> None:
     _link(config, key)
     st.caption("Without the app: a Python script, or a notebook for Jupyter, that run the same from the project's folder")
     with st.container(horizontal=True):
-        st.download_button("Download script", lambda: scripts.script(config), file_name=f"{name}.py", mime="text/x-python",
-                           icon=":material/download:", on_click="ignore", key=f"share.script.{key}")
-        st.download_button("Download notebook", lambda: scripts.notebook(config), file_name=f"{name}.ipynb", mime="application/json",
-                           icon=":material/download:", on_click="ignore", key=f"share.notebook.{key}")
+        download("Download script", lambda: scripts.script(config), file_name=f"{name}.py", mime="text/x-python",
+                 key=f"share.script.{key}")
+        download("Download notebook", lambda: scripts.notebook(config), file_name=f"{name}.ipynb", mime="application/json",
+                 key=f"share.notebook.{key}")
     text = portable.recipe(config.to_yaml())
     st.caption("Full configuration")
     st.code(text, language="yaml", height=320)

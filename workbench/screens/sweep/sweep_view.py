@@ -14,6 +14,7 @@ from workbench.runs import sweeps
 from workbench.runs.sweep_estimate import seconds_left
 from workbench.runs.sweeps import SweepProgress
 from workbench.screens.shared import fragments, results, state, views
+from workbench.screens.shared.downloads import download
 from workbench.screens.shared.live_plotly import live_plotly
 from workbench.screens.shared.tracker_buttons import tracker_buttons
 from workbench.screens.sweep import figures, list_view
@@ -145,10 +146,10 @@ def _results(sweep: Sweep, runs: list[SweepRun]) -> None:
     if kept := signals_text(runs):
         st.caption(f":material/database: {kept}")
     with st.container(horizontal=True):
-        st.download_button("Settings (CSV)", lambda: settings_csv(cells, sweep.keys, names), file_name=f"{sweep.name}-settings.csv",
-                           mime="text/csv", icon=":material/download:", on_click="ignore", key="sweep.csv")
-        st.download_button("Runs (CSV)", lambda: runs_csv(runs, measured, sweep.keys), file_name=f"{sweep.name}-runs.csv", mime="text/csv",
-                           icon=":material/download:", on_click="ignore", key="sweep.runs csv")
+        download("Settings (CSV)", lambda: settings_csv(cells, sweep.keys, names), file_name=f"{sweep.name}-settings.csv",
+                 mime="text/csv", key="sweep.csv")
+        download("Runs (CSV)", lambda: runs_csv(runs, measured, sweep.keys), file_name=f"{sweep.name}-runs.csv", mime="text/csv",
+                 key="sweep.runs csv")
 
 
 def signals_text(runs: list[SweepRun]) -> str:
