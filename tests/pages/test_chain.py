@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen3Config
 
 from core.chains import folder, on_demand
 from core.chains.folder import Chain, Target
 from core.recipes import parse_recipe
+from core.system.paths import ASSETS
+from tests.core.chat_models import SENTENCES
 from tests.pages.conftest import Open, answered, button, fault_free, texts
-from tests.tiny_chains import chain_recipe
+from tests.tiny_chains import HEAD, LARGE, MIDDLE, SMALL, chain_recipe, save_anchor
 from workbench.inference import client
 from workbench.processes import Process
 from workbench.screens.chain import curve_analysis, recovery, recovery_view
 from workbench.screens.shared import background, state, views
 from workbench.store import Store, chains, references
 from workbench.store.records import Progress, Run
+from workbench.terminal import cli
 
 LOSSES = {"this": 3.25, "larger_anchor": 3.0, "smaller_anchor": 4.0, "alpha_0": 3.5, "alpha_1": 4.0, "copied": 4.2, "random": 9.0}
 
@@ -319,3 +324,41 @@ def test_an_encoder_heads_no_chain(open_page: Open, encoder: str):
     page = open_page("chain", teacher=encoder)
     assert "A chain is made of models that predict the next token" in page.error[0].value
     assert "house-chat" in page.selectbox(key="build.teacher").value
+
+
+def test_a_chain_shaped_as_qwen3_from_its_recipe_to_an_answer_and_an_export(open_page: Open, store: Store, tmp_path: Path,
+                                                                             capsys: pytest.CaptureFixture[str]):
+    """Grouped queries, tied embeddings, normalised queries and keys: what the recipe that ships does with 4B, 1.7B and 0.6B, in small."""
+    large, middle, small = (save_anchor(tmp_path / name, Qwen3Config, seed, **sizes)
+                            for seed, (name, sizes) in enumerate({"large": LARGE, "middle": MIDDLE, "small": SMALL}.items()))
+    (tmp_path / "corpus.txt").write_text("\n\n".join(f"{sentence} Number {index}." for index in range(60) for sentence in SENTENCES))
+    changes = {"teacher.model": large, "chain.anchors": f"[{{model: {middle}}}, {{model: {small}}}]", "chain.curve_points": 2,
+               "data.source": tmp_path / "corpus.txt", "data.column": "text", "data.block_length": 32, "train.max_steps": 2,
+               "train.per_device_train_batch_size": 4, "train.gradient_accumulation_steps": 1, "train.precision": "fp32",
+               "train.device": "cpu", "evaluation.blocks": 2, "evaluation.prompts": "[]"}
+    settings = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+
+    def said(*arguments: str) -> Any:
+        capsys.readouterr()
+        assert cli.main([*arguments, "--json"]) == 0, capsys.readouterr().err
+        return json.loads(capsys.readouterr().out)
+
+    said("chain", str(ASSETS / "recipes" / "qwen3-chain.yaml"), *settings)
+    place = chains.place("qwen3-chain", store)
+    assert [anchor.dimensions.layers for anchor in place.open().anchors] == [4, 2, 2]
+
+    page = open_page("chain", chain="qwen3-chain")
+    wanted = page.select_slider[0].options[len(page.select_slider[0].options) // 2]
+    page = open_page("chain", chain="qwen3-chain", size=wanted.replace(",", ""))
+    fault_free(button(page, "Create model").click().run())
+    model, = chains.created(place)
+    config = AutoConfig.from_pretrained(model.folder)
+    assert config.model_type == "qwen3" and config.tie_word_embeddings and config.head_dim == HEAD
+    assert AutoModelForCausalLM.from_pretrained(model.folder).num_parameters() == model.target.parameters
+
+    made = said("interpolate", "qwen3-chain", "--params", str(model.target.parameters), "--out", str(tmp_path / "made"))
+    assert made["parameters"] == model.target.parameters
+    assert said("generate", model.name, "--prompt", "Is it good?", "--max-new-tokens", "4")["text"]
+    said("export", model.name, "--format", "folder", "--out", str(tmp_path / "exported"))
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path / "exported")
+    assert exported.num_parameters() == model.target.parameters  # ONNX files of the family: tests/core/export

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen3Config, StableLmConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config, StableLmConfig
 
 from core.chains import interpolation, on_demand
 from core.chains.folder import open_chain
@@ -21,26 +21,11 @@ from core.models.dimensions import Dimensions
 from core.planning.plan import static_plan
 from core.recorder import ListRecorder
 from tests.core.chat_models import chat_tokenizer
-from tests.tiny_chains import chain_recipe
-
-HEAD = 16
-# As Qwen3 4B, 1.7B and 0.6B: heads of one size, groups that shrink once, and a depth that two of them share.
-LARGE = {"hidden_size": 40, "num_attention_heads": 4, "intermediate_size": 152, "num_hidden_layers": 4}
-MIDDLE = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 96, "num_hidden_layers": 2}
-SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 48, "num_hidden_layers": 2}
+from tests.tiny_chains import HEAD, LARGE, MIDDLE, SMALL, chain_recipe, save_anchor
 
 
 def save(folder: Path, kind: type = Qwen3Config, seed: int = 0, **sizes: Any) -> Path:
-    tokenizer = chat_tokenizer()
-    torch.manual_seed(seed)
-    head = {"head_dim": HEAD} if kind is not StableLmConfig else {}
-    config = kind(**{"vocab_size": len(tokenizer), "num_key_value_heads": 2, "tie_word_embeddings": True, "max_position_embeddings": 64,
-                     "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
-                     "pad_token_id": tokenizer.pad_token_id, **head, **sizes})
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_anchor(folder, kind, seed, head_size=HEAD if kind is not StableLmConfig else None, **sizes)
 
 
 def recipe(folder: Path, teacher: Path, *models: Path, **sections: Any) -> ChainConfig:
