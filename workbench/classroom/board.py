@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +16,7 @@ import pandas as pd
 from core.events import Evaluation
 from core.metrics import METRICS
 from core.reports.run_report import RunReport
+from workbench.classroom import store as class_store
 from workbench.classroom.records import Item, Participant
 from workbench.classroom.store import ClassStore
 from workbench.lessons import experiments
@@ -22,6 +26,7 @@ from workbench.lessons.parser import Lesson
 from workbench.store import Store
 from workbench.store.records import Run
 
+LOOK_SECONDS = 1.0  # between two looks at the runs, however many watch
 QUALITIES = ("eval/perplexity", "eval/kl_to_teacher", "eval/agreement", "eval/masked_accuracy")
 
 
@@ -49,30 +54,51 @@ class Tally:
 
 
 class Board:
-    """A class and its runs, read once for one look.
+    """A class and its runs, read once for one look. Threads may share it.
 
     Args:
         room: the class.
         store: of its runs.
+        before: an earlier look, whose finished runs are not read again.
     """
 
-    def __init__(self, room: ClassStore, store: Store) -> None:
+    def __init__(self, room: ClassStore, store: Store, before: Board | None = None) -> None:
         self.room, self._store = room, store
+        self._lock = threading.RLock()
+        self._tallies: dict[str, tuple[Lesson, list[Tally]]] = {}
+        self._points: pd.DataFrame | None = None
         self.people: dict[str, Participant] = {each.id: each for each in room.participants()}
         self.items: list[Item] = room.items()
         wanted = set(room.run_ids())
         self.runs: dict[str, Run] = {run.id: run for run in store.runs() if run.id in wanted}
-        self._measured: dict[str, Measured] = {}
+        ended = {run_id for run_id, run in self.runs.items() if run.status == "finished"}
+        self._measured: dict[str, Measured] = _of(ended, before._measured) if before is not None else {}
+        self._reports: dict[str, Mapping[str, Any]] = _of(ended, before._reports) if before is not None else {}
 
     def measured(self, run_id: str) -> Measured:
         """Return subject -> metrics of a run."""
-        if run_id not in self._measured:
-            found = [Evaluation.from_dict(event.payload) for event in self._store.events(run_id, kind=Evaluation.kind)]
-            self._measured[run_id] = {each.subject: each.metrics for each in found if each.anchor is None}
-        return self._measured[run_id]
+        with self._lock:
+            if run_id not in self._measured:
+                found = [Evaluation.from_dict(event.payload) for event in self._store.events(run_id, kind=Evaluation.kind)]
+                self._measured[run_id] = {each.subject: each.metrics for each in found if each.anchor is None}
+            return self._measured[run_id]
+
+    def _report(self, run_id: str) -> Mapping[str, Any]:
+        """Return the report of a run that has finished; empty where it has none."""
+        if run_id not in self._reports:
+            reports = self._store.events(run_id, kind=RunReport.kind)
+            self._reports[run_id] = reports[-1].payload if reports else {}
+        return self._reports[run_id]
 
     def tallies(self, lesson: Lesson) -> list[Tally]:
         """Return the guesses and outcomes of each question of a lesson."""
+        with self._lock:
+            kept = self._tallies.get(lesson.slug)
+            if kept is None or kept[0] is not lesson:
+                kept = self._tallies[lesson.slug] = lesson, self._tallied(lesson)
+            return kept[1]
+
+    def _tallied(self, lesson: Lesson) -> list[Tally]:
         guesses = self.room.guesses(lesson.slug)
         recipes: Mapping[str, Recipe] = {block.name: block for block in lesson.of(Recipe)}
         found = []
@@ -109,14 +135,19 @@ class Board:
 
     def points(self) -> pd.DataFrame:
         """Return one row for each finished run of each participant: who, lesson, label, temperature, size, seconds and qualities."""
+        with self._lock:
+            if self._points is None:
+                self._points = self._pointed()
+            return self._points
+
+    def _pointed(self) -> pd.DataFrame:
         rows: list[dict[str, Any]] = []
         for item in self.items:
             run = self.runs.get(item.run_id or "")
             if run is None or run.status != "finished" or item.participant not in self.people:
                 continue
             after = self.measured(run.id).get("student_after", {})
-            reports = self._store.events(run.id, kind=RunReport.kind)
-            report = reports[-1].payload if reports else {}
+            report = self._report(run.id)
             config = json.loads(run.config_json)
             rows.append({"nickname": self.people[item.participant].nickname, "lesson": item.lesson, "run": item.label or run.name,
                          "temperature": config.get("losses", {}).get("temperature"), "steps": config["train"].get("max_steps"),
@@ -125,6 +156,30 @@ class Board:
                          **{name: after.get(name.removeprefix("eval/")) for name in QUALITIES}})
         columns = ["nickname", "lesson", "run", "temperature", "steps", "parameters", "seconds", "seed", "run id", *QUALITIES]
         return pd.DataFrame(rows, columns=columns)
+
+
+_shared: dict[tuple[str, Path], tuple[object, float, Board]] = {}
+_sharing = threading.Lock()
+
+
+def shared_board(room: ClassStore, store: Store) -> Board:
+    """Return the board as it is now, read once for all who look: at most once a second, and at once when the class has changed.
+
+    Thirty browsers that poll would else read every run of the class thirty times as often.
+    """
+    key = room.id, store.path
+    with _sharing:
+        state, now = class_store.state(room.id), time.monotonic()
+        seen, read_at, board = _shared.get(key, (None, 0.0, None))
+        if board is None or seen != state or now - read_at > LOOK_SECONDS:
+            _shared.clear()  # an app holds one class
+            board = Board(room, store, board)
+            _shared[key] = state, now, board
+        return board
+
+
+def _of(ids: Collection[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    return {run_id: known[run_id] for run_id in ids if run_id in known}
 
 
 def leaderboard(points: pd.DataFrame, metric: str, *, most_parameters: float | None = None,

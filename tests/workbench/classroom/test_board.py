@@ -12,10 +12,12 @@ from core.errors import StillhouseError
 from tests.pages import examples
 from workbench import lessons
 from workbench.classroom import ballots, handout
+from workbench.classroom import board as board_module
 from workbench.classroom import store as class_store
-from workbench.classroom.board import Board, leaderboard
+from workbench.classroom.board import Board, leaderboard, shared_board
 from workbench.classroom.store import ClassStore
 from workbench.store import Store
+from workbench.store.database import Database
 
 
 @pytest.fixture
@@ -109,3 +111,36 @@ def test_a_blind_vote_is_shuffled_counted_and_revealed(room: ClassStore, store: 
 def test_a_curve_is_drawn_with_its_ends_in_words():
     assert "No curve" in handout.curve([(1, float("nan"))])
     assert "Loss from 4 at step 1 to 2 at step 9" in handout.curve([(1, 4.0), (5, float("nan")), (9, 2.0)])
+
+
+def test_all_who_look_share_one_look(room: ClassStore, store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(board_module, "LOOK_SECONDS", 1e9)
+    opened, connect = [], Database._connect
+    monkeypatch.setattr(Database, "_connect", lambda self: opened.append(self.path) or connect(self))
+    lesson = lessons.lesson("temperature")
+
+    def look() -> int:
+        before = len(opened)
+        board = shared_board(room, store)
+        assert len(board.points()) == 4 and board.tallies(lesson)
+        return len(opened) - before
+
+    first = look()
+    assert [look() for _ in range(30)] == [0] * 30
+    dan = room.join("Dan", room.code)
+    assert dan.id in shared_board(room, store).people, "a change of the class is seen at once"
+    look()
+    monkeypatch.setattr(board_module, "LOOK_SECONDS", -1.0)
+    assert look() <= first - 8, "what four runs measured and reported is not read again"
+
+
+def test_a_run_that_ends_is_read_at_the_next_look(room: ClassStore, store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(board_module, "LOOK_SECONDS", -1.0)
+    ada = room.participants()[0]
+    run = examples.running(store, steps=3)
+    room.submit(ada.id, "temperature", "one", [("new", "{}", "another")])
+    item, = room.items(state="waiting")
+    room.place(item, run.id)
+    assert len(shared_board(room, store).points()) == 4
+    store.finish(run.id, "finished")
+    assert len(shared_board(room, store).points()) == 5

@@ -10,7 +10,7 @@ import streamlit as st
 from core.metrics import METRICS
 from workbench import classroom, lessons
 from workbench.classroom import handout
-from workbench.classroom.board import QUALITIES, Board, Tally, leaderboard
+from workbench.classroom.board import QUALITIES, Tally, leaderboard, shared_board
 from workbench.errors import ClassError
 from workbench.screens.classroom import seats
 from workbench.screens.shared import charts, fragments, state, views
@@ -53,7 +53,7 @@ def _board(metric: str, axis: str, parameters: float | None, seconds: float | No
         if seats.participant_id() is not None:
             seats.seat()
         settings = room.settings()
-        board = Board(room, state.store())
+        board = shared_board(room, state.store())
         st.caption(f"{views.plain(room.name)} · {len(board.people)} here · {sum(item.state == 'waiting' for item in board.items)} waiting"
                    f"{' · paused' if settings.paused else ''}")
         for tally in board.tallies(lessons.lesson(settings.lesson)):

@@ -6,7 +6,7 @@ import streamlit as st
 
 from workbench import classroom, lessons
 from workbench.classroom import ballots, handout, queue
-from workbench.classroom.board import Board
+from workbench.classroom.board import shared_board
 from workbench.classroom.store import ClassStore
 from workbench.errors import ClassError
 from workbench.inference import client
@@ -135,7 +135,7 @@ def _tally() -> None:
         last = next(iter(room.ballots()), None) if room is not None else None
         if room is None or last is None:
             return
-        votes = handout.votes_of(Board(room, state.store()), last)
+        votes = handout.votes_of(shared_board(room, state.store()), last)
         rows = [[chr(65 + index), last.models[index] if last.revealed else "?", answer, str(votes[index])]
                 for index, answer in enumerate(last.answers)]
         views.text_table(["", "Model", "Answer", "Votes"], rows, label="Blind vote")

@@ -10,7 +10,7 @@ from core.errors import StillhouseError
 from workbench import lessons
 from workbench.classroom import handout
 from workbench.classroom.ballots import LONGEST_PROMPT, MOST_TOKENS
-from workbench.classroom.board import Board
+from workbench.classroom.board import shared_board
 from workbench.classroom.records import LONGEST_TEXT, Participant
 from workbench.classroom.store import ClassStore
 from workbench.inference import client
@@ -113,7 +113,7 @@ def _vote() -> None:
                     room.vote(ballot.id, participant.id, index)
                     st.rerun()
         if ballot.revealed:
-            tally = handout.votes_of(Board(room, state.store()), ballot)
+            tally = handout.votes_of(shared_board(room, state.store()), ballot)
             st.markdown("Votes: " + ", ".join(f"{chr(65 + index)} {count}" for index, count in enumerate(tally)))
         elif not ballot.open:
             st.caption("The vote is closed. The instructor will say who gave which answer.")
@@ -123,7 +123,7 @@ def mine() -> None:
     """Draw a participant's own results: the page to take along, what waits, and the way out."""
     room, participant = seats.seat()
     st.title("My results", anchor=False)
-    board = Board(room, state.store())
+    board = shared_board(room, state.store())
     waiting = room.items(participant.id, "waiting")
     if waiting and st.button(f"Withdraw what waits ({len(waiting)})", icon=":material/undo:", key="withdraw"):
         room.withdraw(participant.id)
