@@ -358,7 +358,7 @@ def test_a_chain_shaped_as_qwen3_from_its_recipe_to_an_answer_and_an_export(open
 
     made = said("interpolate", "qwen3-chain", "--params", str(model.target.parameters), "--out", str(tmp_path / "made"))
     assert made["parameters"] == model.target.parameters
-    assert said("generate", model.name, "--prompt", "Is it good?", "--max-new-tokens", "4")["text"]
+    assert said("generate", model.name, "--prompt", "Is it good?", "--max-new-tokens", "4")["tokens"]
     said("export", model.name, "--format", "folder", "--out", str(tmp_path / "exported"))
     exported = AutoModelForCausalLM.from_pretrained(tmp_path / "exported")
     assert exported.num_parameters() == model.target.parameters  # ONNX files of the family: tests/core/export
