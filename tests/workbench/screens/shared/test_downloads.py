@@ -24,7 +24,7 @@ def client(offers: Offers) -> TestClient:
     return TestClient(Starlette(routes=[downloads.offer_route()]))
 
 
-def test_a_file_is_made_anew_for_every_click_and_is_not_used_up(offers: Offers, client: TestClient):
+def test_a_file_is_made_for_every_click_and_is_not_used_up(offers: Offers, client: TestClient):
     made: list[str] = []
     address = offers.put("token", Offer(lambda: made.append("x") or f"a,{len(made)}", "runs of é.csv", "text/csv"))
     assert not made
