@@ -67,7 +67,7 @@ def visitors_folders() -> list[Path]:
     """Return the folders from which visitors may name data and models: those of this home and what ships, then those of the setting."""
     own = [uploads_dir(), home() / "runs", home() / "models", generated_dir(), exports_dir(), engine.ASSETS]
     named = os.environ.get(reach.FOLDERS, "").split(os.pathsep)
-    return own + [Path(folder).expanduser().absolute() for folder in named if folder]
+    return own + [Path(os.path.expanduser(folder)).absolute() for folder in named if folder]
 
 
 def engine_log() -> Path:

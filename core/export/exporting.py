@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def export(reference: str, form: Form, out: Path, *, name: str | None = None, sa
     """
     if form not in FORMS:
         raise ConfigError(f"The format '{form}' was given.", f"One of {', '.join(FORMS)} was expected.")
-    out = out.expanduser().absolute()
+    out = Path(os.path.expanduser(out)).absolute()
     if out.exists():
         raise ConfigError(f"'{out}' is there already.", "A folder that does not exist yet was expected.", "Give another one.")
     name = name or reference

@@ -59,7 +59,7 @@ def _is_path(named: str) -> bool:
 
 def _is_inside(named: str, folders: str) -> bool:
     try:
-        path = Path(named).expanduser().resolve()
+        path = Path(os.path.expanduser(named)).resolve()
         return any(path.is_relative_to(Path(folder).resolve()) for folder in folders.split(os.pathsep) if folder)
     except (OSError, RuntimeError, ValueError):  # names that no file can have, links in a circle, a user who is not there
         return False

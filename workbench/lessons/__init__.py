@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 from core.errors import StillhouseError
@@ -17,7 +18,7 @@ SHIPPED = ASSETS / "lessons"
 def folders() -> list[Path]:
     """Return the folders in which lessons are looked for: a lesson of one's own goes before one of the same name that ships."""
     own = settings.LESSONS.read()
-    return [*([Path(own).expanduser().absolute()] if own else []), SHIPPED]
+    return [*([Path(os.path.expanduser(own)).absolute()] if own else []), SHIPPED]
 
 
 def listed() -> tuple[list[Lesson], list[StillhouseError]]:

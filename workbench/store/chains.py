@@ -114,7 +114,7 @@ def place(reference: str, store: Store) -> ChainPlace:
             return each
     if outside := reach.refusal(reference):
         raise ModelNotFoundError(*outside)
-    path = Path(reference).expanduser()
+    path = Path(os.path.expanduser(reference))
     if os.path.isfile(path / FILE):  # unlike pathlib's, it takes names of any length
         return ChainPlace(reference, path.absolute())
     with suppress(RunNotFoundError):

@@ -336,7 +336,7 @@ def _make_directory(directory: Path, launch: Mapping[str, Any] | None) -> None:
 def _shared_folder(directory: Path, launch: Mapping[str, Any] | None) -> Path | None:
     """Return where a run's folder really lies, if not among the others."""
     folder = launch.get("folder") if launch is not None else None
-    return Path(folder).expanduser().absolute() / directory.name if folder else None
+    return Path(os.path.expanduser(folder)).absolute() / directory.name if folder else None
 
 
 def _claim(connection: sqlite3.Connection, run_id: str, device: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def is_chain(reference: str) -> bool:
     """Return whether a reference names a chain that is not a run."""
-    return reference in house_chains() or (Path(reference).expanduser() / FILE).is_file()
+    return reference in house_chains() or (Path(os.path.expanduser(reference)) / FILE).is_file()
 
 
 def parameters(text: str) -> int:
@@ -64,14 +65,14 @@ def interpolate(options: argparse.Namespace, store: Store) -> tuple[dict[str, An
     method = None if options.method == "auto" else options.method
     from core.chains.on_demand import create
 
-    created = create(chain, target, Path(options.out).expanduser(), method=method, alpha=share)
+    created = create(chain, target, Path(os.path.expanduser(options.out)), method=method, alpha=share)
     return created_document(created, chain, options.out), f"{created_text(created, options.out)}\n\n{nearby_text(chain, target)}"
 
 
 def created_document(created: GeneratedModel, chain: Chain, out: str) -> dict[str, Any]:
     """Return a created model and its baselines, as plain data."""
     large, small = (chain.anchors[number] for number in (created.target.larger_anchor, created.target.larger_anchor + 1))
-    return {"chain": created.chain, "output_dir": str(Path(out).expanduser().absolute()), "parameters": created.target.parameters,
+    return {"chain": created.chain, "output_dir": str(Path(os.path.expanduser(out)).absolute()), "parameters": created.target.parameters,
             **shape_document(created.target.dimensions), "method": created.method, "alpha": created.alpha, "swapped": created.swapped,
             "bracket": [anchor_document(large), anchor_document(small)], "validation_loss": created.losses["this"],
             "baselines": {name: loss for name, loss in created.losses.items() if name != "this"}, "seconds": created.seconds}

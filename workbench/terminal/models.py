@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -103,7 +104,7 @@ def export(options: argparse.Namespace) -> Answer:
     from workbench.store import Store, references
     from workbench.terminal import output
 
-    store, out = Store(), Path(options.out).expanduser().absolute()
+    store, out = Store(), Path(os.path.expanduser(options.out)).absolute()
     references.describe(options.model, store)  # a wrong reference is reported before torch is imported, which takes seconds
     from core.export import exporting
 

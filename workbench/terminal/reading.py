@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def annotate(options: argparse.Namespace) -> Answer:
     if not isinstance(config, ReadingConfig):
         raise ConfigError(f"The recipe '{options.recipe}' is of kind '{config.kind}'.", "One of kind reading was expected.",
                           "See assets/recipes/reading.yaml.", field="kind")
-    out = Path(options.out).expanduser() if options.out else None
+    out = Path(os.path.expanduser(options.out)) if options.out else None
     if out is not None and out.exists() and any(out.iterdir()):
         raise ConfigError(f"'{out}' is not empty.", "A folder that does not exist yet was expected.", "Choose another --out.")
     config = references.resolved(config, Store())

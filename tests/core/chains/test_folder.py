@@ -145,3 +145,8 @@ def test_a_better_size_nearby_is_offered_and_not_taken() -> None:
     offered = measured.better_nearby(target)
     assert offered is not None and offered.dimensions == far and offered.parameters == chain.sizer(far)
     assert measured.better_nearby(offered) is None
+
+
+def test_a_name_that_begins_as_somebodys_home_is_a_name() -> None:
+    with pytest.raises(ModelNotFoundError, match="~nobody-of-that-name"):
+        open_chain("~nobody-of-that-name")
