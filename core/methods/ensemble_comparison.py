@@ -86,9 +86,9 @@ class _Comparison:
             first: the report of the run itself, which is the first seed's.
         """
         seed = self.config.train.seed + number
-        alone = self._distilled(f"{seed}-member", self._variant(seed, self.reference.members[0], control=False), EACH * number + 2, 1)
         several = first if number == 0 else self._distilled(
             f"{seed}-ensemble", self._variant(seed, self.config.teacher.model, control=True), EACH * number, EACH - 1)
+        alone = self._distilled(f"{seed}-member", self._variant(seed, self.reference.members[0], control=False), EACH * number + 2, 1)
         found = {who: several.of(who)[ERRORS] for who in (TEACHER, STUDENT_AFTER, CONTROL)}
         return Repetition(seed, self._member_errors(), found[TEACHER], found[STUDENT_AFTER], found[CONTROL], self.reference.weights,
                           one_member=alone.student_after[ERRORS])
