@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from core.config.base import Config, InvalidValueError, counted
 from core.config.data import DataSpec, MaskingSpec
@@ -17,6 +17,7 @@ from core.config.evaluation import EvaluationSpec
 from core.config.losses import LossSpec
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.training import TrainSpec
+from core.config.traits import require_shardable
 from core.errors import SetField
 from core.recipe_keys import release_shape
 
@@ -82,6 +83,11 @@ class ExperimentConfig(Config):
             raise InvalidValueError("only a student that is distilled from an ensemble of language models is compared over seeds in this "
                                     "way: set evaluation.ensemble_seeds to null", suggestion=SetField("evaluation.ensemble_seeds", None))
         return value
+
+    @model_validator(mode="after")
+    def _shardable(self) -> Self:
+        require_shardable(self.kind, self.train, self.teacher, self.student, self.evaluation)
+        return self
 
     @classmethod
     def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:

@@ -33,6 +33,8 @@ class TrainSpec(Config):
         "of the model that the student starts from, and fp32 for a new one"))
     processes: Annotated[int, Field(ge=1, le=MAX_PROCESSES)] | Literal["auto"] = Field(1, description=(
         "processes; that share the blocks of each step, on a GPU each or on the processor, with the losses of one; auto: one a GPU"))
+    sharding: Literal["none", "teacher", "both"] = Field("none", description=(
+        "models; whose weights the processes share out, where one device is too small: none, the teacher, or both teacher and student"))
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="name; auto, cpu, cuda or cuda:N")
     seed: int = Field(42, ge=0, lt=2**32, description="integer; of initialisation, data order and dropout")
     logging_steps: int = Field(1, ge=1, le=MAX_COUNT, description="optimiser steps; between two points of the training curves")

@@ -9,11 +9,20 @@ from pydantic import field_validator, model_validator
 
 from core.config.base import InvalidValueError
 from core.config.data import DataSpec, MaskingSpec
+from core.config.evaluation import EvaluationSpec
 from core.config.losses import LossSpec, constant
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.training import TrainSpec
 from core.errors import SetField
 from core.loss_terms import LOSS_TERMS, enumerated, keys
+
+SHARDED_KINDS = ("distill", "pretrain", "bridge", "reading")  # whose models core.methods.distillation trains
+SHARDED_NOT = {
+    "chain": "a chain measures its anchors whole, on one device",
+    "fine_tune": "an encoder that is fine-tuned on a task is trained whole",
+    "ensemble": "networks of classifiers are small and trained whole",
+    "specialists": "networks of classifiers are small and trained whole",
+}
 
 
 class WithoutTeacher:
@@ -95,6 +104,31 @@ def logits_alone(losses: LossSpec, what: str) -> LossSpec:
                                     f"{enumerated(tuple(f'losses.{each}' for each in on_states))} to 0",
                                     suggestion=SetField(f"losses.{key}", 0))
     return losses
+
+
+def require_shardable(kind: str, train: TrainSpec, teacher: TeacherSpec | None, student: StudentSpec, evaluation: EvaluationSpec) -> None:
+    """Raise InvalidValueError for weights that the processes of a run cannot share out."""
+    if train.sharding == "none":
+        return
+    whole = SetField("train.sharding", "none")
+    if kind not in SHARDED_KINDS:
+        raise InvalidValueError(f"{SHARDED_NOT[kind]}: set train.sharding to none", "train.sharding", suggestion=whole)
+    if teacher is not None and teacher.address is not None:
+        raise InvalidValueError("a teacher at an address has no weights here that could be shared out: set train.sharding to none",
+                                "train.sharding", suggestion=whole)
+    if teacher is not None and teacher.signals.form not in ("auto", "live"):
+        raise InvalidValueError("a teacher whose answers are kept is queried once, and has nothing to share out: set train.sharding to "
+                                "none, or teacher.signals.form to live", "train.sharding", suggestion=whole)
+    if evaluation.retention is not None:
+        raise InvalidValueError("the retention card measures the teacher whole, on one device: set evaluation.retention to null, or "
+                                "train.sharding to none", "train.sharding", suggestion=SetField("evaluation.retention", None))
+    if teacher is None and train.sharding == "teacher":
+        raise InvalidValueError("there is no teacher whose weights could be shared out: set train.sharding to both for the student's, or "
+                                "to none", "train.sharding", suggestion=whole)
+    if student.lora is not None and train.sharding == "both":
+        raise InvalidValueError("adapters keep the student's own weights as they are, and leave little to share out: set train.sharding "
+                                "to teacher or none, or student.lora to null", "train.sharding",
+                                suggestion=SetField("train.sharding", "none" if teacher is None else "teacher"))
 
 
 def require_loaded(teacher: TeacherSpec, what: str) -> None:

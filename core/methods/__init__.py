@@ -91,4 +91,8 @@ def run_experiment(config: ExperimentConfig, recorder: Recorder, directory: Path
         report = stop.report
     assert isinstance(report, RunReport | ChainReport), "every method attaches its report to a stop"
     dismiss(report.to_dict())
+    if ranks.world() > 1:
+        from core.training.sharding import release_all
+
+        release_all()
     return report

@@ -33,10 +33,21 @@ from core.methods.rehearsal import one_block, rehearse_documents, rehearse_expor
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.schedule import ScheduledRecorder
-from core.methods.steps import Corpus, Evaluate, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, train, variants_of
+from core.methods.sharded_teacher import shard_teacher
+from core.methods.steps import (
+    Corpus,
+    Evaluate,
+    Load,
+    TrainingInputs,
+    build_or_rebuild,
+    load_inputs,
+    steps_of,
+    train,
+    variants_of,
+)
 from core.models import catalog
 from core.models.adapters import merge_adapters
-from core.models.architectures import plain_model
+from core.models.architectures import on_device, plain_model
 from core.models.loading import model_from_pretrained
 from core.models.vocabulary import decode_text
 from core.recorder import CONTROL, STUDENT, Recorder, stop_if_requested
@@ -82,13 +93,20 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             begins = variant == STUDENT and not folder.has_model(STUDENT)
             if begins:
                 _require_saving(inputs, folder, student)
+            if inputs.shards_teacher:
+                evaluation.teacher_hash()  # while all its weights are here
+                shard_teacher(inputs, variant, folder)
+            if not inputs.shards_student:
+                on_device(student.model, inputs.device)
             if variant == STUDENT:
                 recorder.schedule, recorder.step_amount = schedule_of(inputs, folder, evaluation, folder.progress.shape["parameters"])
                 first.begin(student.model)
             if begins:
                 _rehearse(inputs, folder, recorder, student, evaluation, retention)
             if not folder.has_model(variant):
-                train(inputs, student, variant, folder, recorder, _curve(inputs, recorder, evaluator, evaluation, first, variant, student))
+                trained = train(inputs, student, variant, folder, recorder,
+                                _curve(inputs, recorder, evaluator, evaluation, first, variant, student))
+                student = replace(student, model=trained)
                 first.measure()
                 folder.save_model(variant, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
             # What is evaluated is what was saved: read back, in whatever precision it was saved in.

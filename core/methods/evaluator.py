@@ -186,10 +186,13 @@ class LanguageEvaluation:
 
     def rehearse(self, model: nn.Module) -> Metrics:
         """Return `metrics` of next to nothing, so that what cannot be measured is found before the first step."""
-        found = replace(self.shortened(blocks=1, reviews=0, prompts=0), recorder=NullRecorder()).language(model)
+        device = plain_model(model).device  # a student whose weights will be shared out is not on the run's device yet
+        small = replace(self.shortened(blocks=1, reviews=0, prompts=0), recorder=NullRecorder(), device=device,
+                        teacher=self.teacher if device.type == self.device.type else None)
+        found = small.language(model)
         if not self.sentiment_items:
             return found
-        return found | evaluate_sentiment(model, self.tokenizer, [SHORT_REVIEW], self.device, dtype=self.dtype)
+        return found | evaluate_sentiment(model, self.tokenizer, [SHORT_REVIEW], device, dtype=self.dtype)
 
     def teacher_hash(self) -> str:
         """Return the digest of the teacher's weights; empty without one in memory."""

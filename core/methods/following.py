@@ -20,12 +20,15 @@ from core.data.rows import Row
 from core.methods import fine_tuning
 from core.methods.orders import Order
 from core.methods.run_folder import RunFolder
+from core.methods.sharded_teacher import shard_teacher
 from core.methods.steps import Load, TrainingInputs, answers_for, build_or_rebuild, fit, load_inputs
+from core.models.architectures import on_device
 from core.recipes import parse_recipe
 from core.recorder import NullRecorder, StopRequested
 from core.reports.run_report import Report, parse_report
 from core.specialists.helping import Helper
 from core.system import ranks
+from core.training import sharding
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,14 @@ def follow(load: Load) -> Report:
         if "networks" in message:
             helper.train(message["networks"])
             continue
-        order = Order.of(message)
+        if sharding.serve(message):
+            continue
+        if "shard" in message:
+            follower.shard(Order.of(message["shard"]))
+            continue
         with suppress(StopRequested):  # rank 0 has heard it too, and goes its way
-            follower.train(order)
+            follower.train(Order.of(message["train"]))
+    sharding.release_all()
     return parse_report(message["report"])
 
 
@@ -68,11 +76,19 @@ class _Follower:
         self._load = load
         self._held: tuple[str, TrainingInputs] | None = None
 
-    def train(self, order: Order) -> None:
+    def shard(self, order: Order) -> None:
+        config, folder = self._read(order)
+        shard_teacher(self._inputs(config, folder, order), order.variant, folder)
+
+    def _read(self, order: Order) -> tuple[ExperimentConfig, RunFolder]:
         config = parse_recipe(dict(order.config))
         config = config.model_copy(update={"train": config.train.model_copy(update={"report_to": ()})})  # rank 0 reports
         folder = RunFolder(Path(order.folder))
         folder.progress.layer_map, folder.progress.signals = order.layer_map, order.signals
+        return config, folder
+
+    def train(self, order: Order) -> None:
+        config, folder = self._read(order)
         if isinstance(config, FineTuneConfig):
             task = fine_tuning.load_task_inputs(config, folder, NullRecorder(), self._load)
             with ranks.together():
@@ -81,6 +97,8 @@ class _Follower:
         inputs = self._inputs(config, folder, order)
         torch.manual_seed(config.train.seed)
         student = build_or_rebuild(inputs, folder)
+        if not inputs.shards_student:
+            on_device(student.model, inputs.device)
         source = answers_for(inputs, order.variant, folder)
         with ranks.together():
             fit(inputs, student, order.variant, folder, NullRecorder(), lambda step: {}, source)

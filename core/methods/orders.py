@@ -34,9 +34,9 @@ class Order:
     blocks: str | None = None
 
     @classmethod
-    def of(cls, message: Mapping[str, Any]) -> Self:
-        """Read what `leading` sent."""
-        return cls(**message["train"])
+    def of(cls, sent: Mapping[str, Any]) -> Self:
+        """Read what was sent of an order."""
+        return cls(**sent)
 
 
 @contextmanager

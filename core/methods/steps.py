@@ -26,6 +26,7 @@ from core.loss_terms import keys
 from core.methods.orders import Order, leading
 from core.methods.run_folder import RunFolder
 from core.methods.served_teachers import Served, connect
+from core.methods.shardable import require_one_model, require_several
 from core.methods.teacher_signals import summary, teacher_signals
 from core.models import compatibility
 from core.models.architectures import architecture_of, head_weight, on_device, plain_model
@@ -46,6 +47,7 @@ from core.system.devices import resolve_device, resolve_precision
 from core.system.paths import cache_dir
 from core.training.base_trainer import latest_checkpoint, training_arguments
 from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
+from core.training.sharding import computing_together, is_sharded
 from core.training.trackers import require_trackers, tracked
 
 CALIBRATION_BLOCKS = 16  # held-out blocks on which the importance of blocks and units is measured
@@ -112,7 +114,24 @@ class TrainingInputs:
         assert self.teacher is not None, "a block's importance is measured in a teacher"
         blocks = self.data.validation.take(CALIBRATION_BLOCKS)
         return self.objective.measure(self.teacher.model, blocks, None, batch_size=self.config.train.per_device_train_batch_size,
-                                      device=self.device, dtype=self.dtype)["cross_entropy"]
+                                      device=self.teacher.model.device, dtype=self.dtype)["cross_entropy"]
+
+    @property
+    def shards_student(self) -> bool:
+        """Whether the processes of the run share out the student's weights."""
+        return ranks.world() > 1 and self.config.train.sharding == "both"
+
+    @property
+    def shards_teacher(self) -> bool:
+        """Whether they share out the teacher's."""
+        return self.teacher is not None and ranks.world() > 1 and self.config.train.sharding != "none"
+
+    def with_whole_teacher(self) -> TrainingInputs:
+        """Return the same with a teacher whose weights are all there; read again once they are shared out."""
+        config = self.config.teacher
+        if self.teacher is None or config is None or not is_sharded(self.teacher.model):
+            return self
+        return replace(self, teacher=self.load(config.model, device="cpu", dtype=self.dtype))
 
 
 def variants_of(config: ExperimentConfig) -> tuple[str, ...]:
@@ -132,16 +151,20 @@ def load_inputs(config: ExperimentConfig, folder: RunFolder, recorder: Recorder,
         DataError: data that cannot be read, or are not those that the run began with.
     """
     require_trackers(config.train.report_to)
+    require_several(config.train, folder)
     device = resolve_device(config.train.device)
     dtype = resolve_precision(config.train.precision, device)
     spec, teacher = config.student, None
     address = config.teacher.address if config.teacher is not None else None
     if config.teacher is not None and address is None:
         recorder.event(Phase("load teacher"))
-        teacher = load(config.teacher.model, device=device, dtype=dtype)
+        # What is shared out passes through the device a block at a time.
+        shared = ranks.world() > 1 and config.train.sharding != "none"
+        teacher = load(config.teacher.model, device="cpu" if shared else device, dtype=dtype)
         compatibility.require_language_model(teacher.entry)
         compatibility.require_vocabulary_fits(teacher)
         _require_no_states(config, teacher)
+        require_one_model(config.train, teacher)
     # Without a teacher here, the checkpoint that the student starts from brings the vocabulary.
     source = teacher or (load(spec.model, device=device, dtype=torch.float32) if spec.model else None)
     if source is not None and teacher is None:
@@ -209,6 +232,7 @@ def build(inputs: TrainingInputs, *, layer_map: LayerMap | None = None, units: I
     Raises:
         CompatibilityError, ConfigError: a student that cannot be built, or not be compared with the teacher.
     """
+    inputs = inputs.with_whole_teacher()
     config, teacher, seed = inputs.config, inputs.teacher, inputs.config.train.seed
     spec = config.student
     if spec.from_scratch is not None:
@@ -286,11 +310,12 @@ def make_trainer(inputs: TrainingInputs, student: Student, variant: str, argumen
     models = (student.model, teacher.model) if teacher else (student.model,)
     setup = replace(setup, vocabulary=unpadded_width(inputs.tokenizer, *models))
     return DistillationTrainer(student.model, setup, inputs.data.train, arguments, variant=variant, recorder=recorder, dtype=inputs.dtype,
-                               evaluate=evaluate, batches=inputs.objective.batches)
+                               evaluate=evaluate, batches=inputs.objective.batches, sharded=inputs.shards_student)
 
 
-def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFolder, recorder: Recorder, evaluate: Evaluate) -> None:
-    """Train a variant to the end, from its latest checkpoint.
+def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFolder, recorder: Recorder,
+          evaluate: Evaluate) -> torch.nn.Module:
+    """Train a variant to the end, from its latest checkpoint; return the trained model, with all its weights.
 
     Args:
         evaluate: measures the point of the held-out curves at an optimiser step.
@@ -302,19 +327,20 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
     recorder.event(Phase("train", variant))
     stop_if_requested(recorder)
     source, teacher, served = answers_for(inputs, variant, folder), inputs.teacher, inputs.served
-    with leading(_order(inputs, variant, folder)):
-        trainer = fit(inputs, student, variant, folder, recorder, evaluate, source)
+    with leading(order_of(inputs, variant, folder)):
+        trainer, trained = fit(inputs, student, variant, folder, recorder, evaluate, source)
     state = trainer.state
     folder.add_training(variant, steps=state.global_step, tokens=int(state.num_input_tokens_seen),
                         tokens_per_second=trainer.clock.tokens_per_second(state))
     if source is not None and teacher is not None:
         folder.keep_summary(summary(
-            source, plain_model(student.model).num_parameters(), teacher, inputs.data.train, tokens_per_step=tokens_per_step(config),
+            source, plain_model(trained).num_parameters(), teacher, inputs.data.train, tokens_per_step=tokens_per_step(config),
             batch=config.train.per_device_train_batch_size, tokens_per_second=trainer.clock.tokens_per_second(state), device=inputs.device))
     elif source is not None and served is not None:
         folder.keep_summary(served.signals(trainer.clock.tokens_per_second(state)))
     if state.global_step < state.max_steps:
         raise StopRequested
+    return trained
 
 
 def answers_for(inputs: TrainingInputs, variant: str, folder: RunFolder) -> TeacherSignals | None:
@@ -330,8 +356,11 @@ def answers_for(inputs: TrainingInputs, variant: str, folder: RunFolder) -> Teac
 
 
 def fit(inputs: TrainingInputs, student: Student, variant: str, folder: RunFolder, recorder: Recorder, evaluate: Evaluate,
-        source: TeacherSignals | None) -> DistillationTrainer:
-    """Take the optimiser steps of a variant from its latest checkpoint, in every process of a run; return the trainer.
+        source: TeacherSignals | None) -> tuple[DistillationTrainer, torch.nn.Module]:
+    """Take the optimiser steps of a variant from its latest checkpoint, in every process of a run.
+
+    Returns:
+        The trainer, and the trained model; of several processes that share its weights out, rank 0 has them all.
 
     Args:
         source: what the teacher says.
@@ -343,16 +372,18 @@ def fit(inputs: TrainingInputs, student: Student, variant: str, folder: RunFolde
         trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate, source)
         recorder.event(Phase("steps", variant, total_steps=steps))
         try:
-            trainer.train_from(latest_checkpoint(checkpoints))
+            with computing_together():
+                trainer.train_from(latest_checkpoint(checkpoints))
+                trained = trainer.whole_model()
         finally:
             if source is not None:
                 source.flush()  # what the teacher answered is kept, whatever ended the training
     if isinstance(source, CachedTeacher) and trainer.shared:
         source.queried, source.reused = (round(sum(each)) for each in zip(*ranks.gather([source.queried, source.reused]), strict=True))
-    return trainer
+    return trainer, trained
 
 
-def _order(inputs: TrainingInputs, variant: str, folder: RunFolder) -> Order:
+def order_of(inputs: TrainingInputs, variant: str, folder: RunFolder) -> Order:
     """Return what the other processes of a run need to train a variant too."""
     blocks = None
     if inputs.corpus is not None and ranks.world() > 1:

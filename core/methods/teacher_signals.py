@@ -30,6 +30,7 @@ from core.signals.forms import StoredForm, stored_form
 from core.signals.manifest import Key, list_caches
 from core.signals.source import TeacherSignals, local_teacher
 from core.system.paths import signals_dir
+from core.training.sharding import is_sharded
 
 PAIRS = 3  # answers that are timed, from the cache and from the live teacher in turns
 
@@ -43,6 +44,8 @@ def teacher_signals(config: ExperimentConfig, teacher: LoadedModel, tokenizer: A
     """
     local, form = local_teacher(teacher.model, config.losses.temperature), _form(config, teacher)
     began = folder.progress.signals
+    if is_sharded(teacher.model):
+        folder.progress.signals = began = "live"
     if form == "live" or began == "live":
         return local
     if form != "auto":

@@ -18,6 +18,14 @@ With P_t, P_s the parameters of teacher and student, R those that are trained, c
                   + 12 V D_s where the head is trained          its gradient and two copies
     program       libraries and corpus, measured
 
+Of several processes each holds all of this, and activations and logits of its own rows. Where weights are shared out (`train.sharding`), a
+process holds of what the teacher, or student, gradients and optimiser take by the parameters
+
+    P / n of the blocks, one block more, and all that lies outside of the blocks (teacher, student, gradients)
+    P / n                                                                          (optimiser)
+
+and the first one the student's weights once more, with which it measures.
+
 The run's folder holds two checkpoints of each variant and one more while it is written, 4 P_s (adapters: 4 R) + 8 R each,
 then one model folder for each variant.
 """
@@ -173,7 +181,7 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
     """Return the estimate of the module's docstring: of a GPU, or of the processor's memory for all processes.
 
     Args:
-        processes: that share the blocks of a step; each holds both models.
+        processes: that share the blocks of a step; each holds both models, or its part of those whose weights are shared out.
         compute_bytes: c; of a number in the format of the matrix products.
         on_gpu: whether a GPU computes, whose attention keeps no probabilities.
     """
@@ -198,9 +206,22 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
         "logits": 8 * FP32 * chunk * student.vocabulary + head,
         "program": PROGRAM,
     }
+    if processes > 1 and config.train.sharding != "none":
+        if teacher is not None:
+            parts["teacher"] = compute_bytes * _held(teacher, processes)
+        if config.train.sharding == "both":
+            parts["student"] = FP32 * (_held(student, processes) + student.parameters) + rounded
+            parts["gradients"] = FP32 * _held(student, processes)
+            parts["optimiser"] = math.ceil(parts["optimiser"] / processes)
     if not on_gpu:
         parts = {name: processes * size for name, size in parts.items()}
     return Memory(**parts, total=sum(parts.values()))
+
+
+def _held(model: ModelShape, processes: int) -> int:
+    """Return the parameters of a sharded model that a process holds at once."""
+    blocks = model.counts.blocks
+    return math.ceil(sum(blocks) / processes) + max(blocks, default=0) + model.parameters - sum(blocks)
 
 
 def disk(config: ExperimentConfig, student: ModelShape, precision: str = "fp32") -> int:

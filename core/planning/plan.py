@@ -150,6 +150,10 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     found.take("memory", lambda: preflight.require_memory(*sizes, available, on_gpu=on_gpu))
     planned = replace(planned, memory=memory.memory(*sizes, on_gpu=on_gpu, processes=planned.processes), memory_available=available)
 
+    if config.train.sharding != "none":  # one process, as this one is, would load it whole
+        found.tell("rehearsal", "Nothing is loaded or tried: the weights are shared out among the processes of the run.")
+        return _concluded(planned, found)
+
     # Nothing is loaded that would not fit.
     inputs = planned_inputs(config, found, load, device, dtype) if found.hold else None
     if inputs is not None and models.student.architecture.objective == "causal":

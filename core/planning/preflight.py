@@ -46,7 +46,7 @@ class Check:
 
     Attributes:
         name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk,
-            device, processes, images, members, ensemble, generalist,
+            device, processes, sharding, images, members, ensemble, generalist,
             memory, vocabulary; in a complete plan also kept answers, rehearsal and
             teacher's lead.
         message: what was found; when it is not `ok`, what was expected too.
@@ -179,6 +179,19 @@ def check_processes(found: PreflightReport, train: TrainSpec, shared: str = "eac
     """Record whether a run of several processes can have them. What they share is named in the message."""
     if train.processes != 1:
         found.take("processes", lambda: require_processes(train, shared))
+    if train.sharding != "none":
+        found.take("sharding", lambda: require_sharding(train))
+
+
+def require_sharding(train: TrainSpec) -> str:
+    """Whether there are processes to share weights out among."""
+    count = processes_of(train)
+    if count == 1:
+        raise ConfigError(f"train.sharding is {train.sharding}, and there is one process.",
+                          "Weights are shared out among two processes or more.",
+                          "Raise train.processes, or keep the weights whole.", suggestion=SetField("train.sharding", "none"))
+    which = "of the teacher" if train.sharding == "teacher" else "of every model"
+    return f"Each of {count} processes holds a part of each block {which}, and a block more while it computes."
 
 
 def require_processes(train: TrainSpec, shared: str = "each step") -> str:

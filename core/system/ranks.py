@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -123,6 +123,20 @@ def receive() -> dict[str, Any]:
     torch.distributed.broadcast_object_list(parts, src=0, device=torch.device("cpu"))
     received: dict[str, Any] = json.loads(parts[0])
     return received
+
+
+def tell_or_hear(message: Mapping[str, Any], serve: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
+    """Send a message from rank 0; in the others wait for it, and return it everywhere.
+
+    Args:
+        serve: does what other messages ask for that come before it, and returns whether there was anything.
+    """
+    if rank() == 0:
+        send(message)
+        return dict(message)
+    while serve(heard := receive()):
+        pass
+    return heard
 
 
 def agree(flags: Sequence[bool]) -> list[bool]:

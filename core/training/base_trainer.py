@@ -22,7 +22,6 @@ from transformers import (
     PreTrainedModel,
     PrinterCallback,
     ProgressCallback,
-    Trainer,
     TrainerCallback,
     TrainerState,
     TrainingArguments,
@@ -34,6 +33,8 @@ from core.events import Processes
 from core.recorder import Recorder, StopRequested
 from core.system import ranks
 from core.system.devices import memory_in_use, use_only
+from core.training import sharding
+from core.training.sharding_trainer import ShardingTrainer
 from core.training.sharing import Share, share_of
 from core.training.throughput import ThroughputCallback
 
@@ -95,7 +96,7 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-class BaseTrainer(Trainer):
+class BaseTrainer(ShardingTrainer):
     """Trains one variant of an experiment; `compute_loss` of a subclass adds up its terms with `add_term`.
 
     Of several processes each reads every step whole and trains on its share of the rows (`core.training.sharing`), so that a step is the
@@ -108,6 +109,7 @@ class BaseTrainer(Trainer):
         collator: makes a batch of items of `data`.
         variant: the name under which everything is recorded.
         dtype: format of the matrix products.
+        sharded: whether the processes share out the model's weights.
         evaluate: called with the optimiser step every `eval_steps` and early on; returns metrics to record, or none. A `StopRequested` that
             it raises ends training with a checkpoint, and resuming calls it again for that step.
     """
@@ -116,10 +118,10 @@ class BaseTrainer(Trainer):
 
     def __init__(self, model: nn.Module, losses: LossSpec, data: Dataset | Sequence[Any], collator: Callable[[Sequence[Any]], Any],
                  arguments: TrainingArguments, *, variant: str, recorder: Recorder, dtype: torch.dtype,
-                 evaluate: Callable[[int], dict[str, float]]) -> None:
+                 evaluate: Callable[[int], dict[str, float]], sharded: bool = False) -> None:
         self.losses, self.variant, self.recorder, self.dtype = losses, variant, recorder, dtype
         self.measure, self._unmeasured = evaluate, False
-        super().__init__(model=model, args=arguments, train_dataset=data, eval_dataset=data, data_collator=collator)
+        super().__init__(model, sharded, args=arguments, train_dataset=data, eval_dataset=data, data_collator=collator)
         # The loss is divided by what counts in the whole step already: Trainer must not divide by the number of batches.
         self.loss_is_scaled_for_ga = True
         self.remove_callback(PrinterCallback)
@@ -165,7 +167,7 @@ class BaseTrainer(Trainer):
 
     def share(self, sizes: Sequence[int]) -> list[Share]:
         """Return what this process trains on of batches of so many rows, which are one optimiser step: one share a batch."""
-        return share_of(sizes, self.args.process_index, self.args.world_size)
+        return share_of(sizes, self.args.process_index, self.args.world_size, in_step=self.in_step)
 
     def get_train_dataloader(self) -> DataLoader:
         """Return the batches of an epoch: all of them to each process, which takes its rows of a step itself."""
@@ -298,14 +300,19 @@ class BaseTrainer(Trainer):
         """Measure and log a point of the held-out curves, by rank 0. Raises what the measurement raises, a stop in every process."""
         assert self.model is not None
         metrics, stopped = dict[str, float](), False
-        try:
-            if self.is_world_process_zero():
-                metrics = self.measure(self.state.global_step)
-        except StopRequested:
-            stopped = True
-        finally:
-            self.model.train()
-        if any(self.agree(stopped)):
+        with sharding.rank_0_alone():
+            try:
+                if self.is_world_process_zero():
+                    metrics = self.measure(self.state.global_step)
+            except StopRequested:
+                stopped = True
+            finally:
+                self.model.train()
+            if self.in_step:
+                stopped = ranks.tell_or_hear({"stopped": stopped}, sharding.serve)["stopped"]
+            elif any(self.agree(stopped)):
+                stopped = True
+        if stopped:
             raise StopRequested
         self._unmeasured = False
         if metrics and self.is_world_process_zero():

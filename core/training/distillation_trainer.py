@@ -80,16 +80,18 @@ class DistillationTrainer(BaseTrainer):
         dtype: format of the matrix products.
         evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
         batches: what blocks are trained on; see `core.evaluation.objectives`.
+        sharded: whether the processes share out the student's weights.
     """
 
     def __init__(self, student: nn.Module, setup: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, variant: str,
                  recorder: Recorder,
-                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches) -> None:
+                 dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches,
+                 sharded: bool = False) -> None:
         self.setup, self.batches = setup, batches
         matched = setup.losses.w_hidden_mse
         self.layer_match = self._layer_match(student, arguments.world_size) if matched.start or matched.end else None
         super().__init__(student, setup.losses, BlockDataset(data), collate, arguments, variant=variant, recorder=recorder, dtype=dtype,
-                         evaluate=evaluate)
+                         evaluate=evaluate, sharded=sharded)
 
     def _layer_match(self, student: nn.Module, processes: int) -> HiddenStateMatching:
         teacher, layer_map, model = self.setup.teacher, self.setup.layer_map, plain_model(student)
@@ -114,7 +116,7 @@ class DistillationTrainer(BaseTrainer):
         super().train_from(checkpoint)
         self._flush()
         assert self.model is not None
-        model = plain_model(self.model)
+        model = plain_model(self.model if self._blank is None else self._blank)
         if model._modules.pop("layer_match", None) is not None:  # projections are no part of the student
             for number in [number for number, hook in model._forward_hooks.items() if hook is _with_projections]:
                 del model._forward_hooks[number]
@@ -134,13 +136,13 @@ class DistillationTrainer(BaseTrainer):
 
     def extra_state(self) -> dict[str, Tensor]:
         """Return the projections too, which checkpoints of adapters leave out."""
-        matched = self.layer_match.state_dict() if self.layer_match is not None else {}
+        matched = self.layer_match.state_dict() if self.layer_match is not None and not self.sharded else {}
         return super().extra_state() | {f"layer_match.{name}": tensor for name, tensor in matched.items()}
 
     def load_extra_state(self, own: dict[str, Tensor]) -> None:
         """Load what `extra_state` returned."""
         super().load_extra_state(own)
-        if self.layer_match is not None and own:
+        if self.layer_match is not None and not self.sharded and any(name.startswith("layer_match.") for name in own):
             self.layer_match.load_state_dict({name.removeprefix("layer_match."): tensor for name, tensor in own.items()
                                               if name.startswith("layer_match.")})
 

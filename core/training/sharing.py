@@ -32,12 +32,13 @@ class Share:
         return self.start == self.stop
 
 
-def share_of(sizes: Sequence[int], rank: int, world: int) -> list[Share]:
+def share_of(sizes: Sequence[int], rank: int, world: int, *, in_step: bool = False) -> list[Share]:
     """Return a process's share of every batch of a step, empty ones first.
 
     Args:
         sizes: rows of each batch.
         rank, world: number of the process, and how many there are.
+        in_step: whether all processes make as many forward passes, of idle shares where they have no other.
     """
     rows = sum(sizes)
     first, last = rows * rank // world, rows * (rank + 1) // world
@@ -47,6 +48,10 @@ def share_of(sizes: Sequence[int], rank: int, world: int) -> list[Share]:
         shares.append(Share(batch, start, stop))
         before += size
     shares.sort(key=lambda share: not share.empty)  # stable: the order of the others stays
-    if shares and shares[-1].empty:
-        shares[-1] = Share(shares[-1].batch, 0, 1, idle=True)
-    return shares
+    passes = max(_passes(sizes, other, world) for other in range(world)) if in_step else 1
+    return [Share(share.batch, 0, 1, idle=True) if share.empty and len(shares) - place <= passes else share
+            for place, share in enumerate(shares)]
+
+
+def _passes(sizes: Sequence[int], rank: int, world: int) -> int:
+    return sum(not share.empty and not share.idle for share in share_of(sizes, rank, world))

@@ -48,6 +48,7 @@ def test_defaults_round_trip_and_digest_ignores_the_name():
 # ---------------------------------------------------------------------------------------------------- kinds
 
 
+SHARDED = {"train": {"sharding": "both"}}
 STUDENT = {"student": {"model": "proxy"}}
 
 
@@ -80,6 +81,15 @@ def test_every_kind_is_a_member_of_the_union():
     ({"task": {}, **STUDENT, "chain": {"anchors": [{"layers": 2}]}}, "chain", "A task is fine-tuned by itself"),
     ({"task": {}, **STUDENT, "control": True}, "control", "A task is fine-tuned by itself"),
     ({"task": {}}, "student.model", "Fine-tuning begins with a pretrained encoder"),
+    ({"chain": {"anchors": [{"layers": 2}]}, **SHARDED}, "train.sharding", "A chain measures its anchors whole"),
+    ({"task": {}, **STUDENT, **SHARDED}, "train.sharding", "trained whole"),
+    ({"ensemble": {}, **SHARDED}, "train.sharding", "Networks of classifiers are small"),
+    ({"teacher": {"model": "http://127.0.0.1:8000"}, **STUDENT, **SHARDED}, "train.sharding",
+     "A teacher at an address has no weights here"),
+    ({"teacher": {"signals": {"form": "top_k"}}, **SHARDED}, "train.sharding", "has nothing to share out"),
+    ({"evaluation": {"retention": {}}, **SHARDED}, "train.sharding", "The retention card measures the teacher whole"),
+    ({"teacher": None, **STUDENT, "train": {"sharding": "teacher"}}, "train.sharding", "There is no teacher"),
+    ({"student": {"layers": 1, "lora": {}}, **SHARDED}, "train.sharding", "Adapters keep"),
     ({"task": {}, **STUDENT, "losses": {"w_hidden": 1}}, "losses.w_hidden", "the teacher's outputs alone"),
     ({"task": {}, **STUDENT, "losses": {"w_kd": 1}}, "losses.w_kd", f"no teacher, so only {LABELS} can count"),
     ({"task": {}, **STUDENT, "evaluation": {"retention": {}}}, "evaluation.retention", "of a language model's student"),

@@ -219,7 +219,7 @@ def queue_problem() -> Exception | None:
     return _runner.problem if _runner is not None else None
 
 
-ELSEWHERE = ("memory", "device", "processes")  # checks of this machine
+ELSEWHERE = ("memory", "device", "processes", "sharding")  # checks of this machine
 
 
 def checked(config: ExperimentConfig, store: Store, launch: SlurmSpec | None = None) -> tuple[ExperimentConfig, dict[str, str], Plan]:
@@ -249,6 +249,11 @@ def _require_shareable(config: ExperimentConfig, launch: SlurmSpec) -> None:
         raise ConfigError(f"train.processes is {config.train.processes}, and the run is a job elsewhere.",
                           "Its processes are those of the launcher: nodes times processes_per_node.", "Leave train.processes at one.",
                           suggestion=SetField("train.processes", 1))
+    if config.train.sharding != "none" and launch.processes == 1:
+        raise ConfigError(f"train.sharding is {config.train.sharding}, and the job has one process.",
+                          "Weights are shared out among two processes or more.",
+                          "Raise the launcher's nodes or processes_per_node, or keep the weights whole.",
+                          suggestion=SetField("train.sharding", "none"))
     items = config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
     if isinstance(config, EnsembleConfig) and launch.processes > 1:
         raise ConfigError(f"The job has {launch.processes} processes.", "Networks of classifiers are small and trained in one.",

@@ -90,6 +90,26 @@ def test_two_processes_log_the_losses_of_one(tmp_path: Path, kind: str) -> None:
     assert sorted(path.name for path in (tmp_path / "together").iterdir()) == sorted(path.name for path in (tmp_path / "alone").iterdir())
 
 
+def two_methods(distilled: dict[str, Any], tuned: dict[str, Any], folder: Path) -> None:
+    """In each of several processes, which are started once for both."""
+    carry_out(distilled, folder / "distilled")
+    carry_out(tuned, folder / "tuned")
+
+
+def test_four_processes_log_the_losses_of_one(tmp_path: Path) -> None:
+    distilled, tuned = recipe(tmp_path, save_chat_model(tmp_path / "teacher", layers=2), control=False), task(tmp_path)
+    tuned["train"] |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for folder in (alone, together):
+        folder.mkdir()
+    two_methods(distilled, tuned, alone)
+    codes = run_ranks(4, two_methods, distilled, tuned, together, log=tmp_path / "log")
+    assert codes == [0] * 4, [Path(f"{tmp_path / 'log'}.{rank}").read_text()[-3000:] for rank in range(4)]
+    for name in ("distilled", "tuned"):
+        assert compared(recorded(together / name)["rows"]) == pytest.approx(compared(recorded(alone / name)["rows"]), rel=1e-5, abs=1e-5)
+        assert set(recorded(together / name)["speeds"]) == {4}
+
+
 def test_two_processes_fine_tune_as_one(tmp_path: Path) -> None:
     plain = task(tmp_path)
     carry_out(plain, tmp_path / "alone")

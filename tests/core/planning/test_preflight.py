@@ -4,7 +4,7 @@ import pytest
 
 from core.config import DataSpec, ScratchSpec
 from core.data import sources
-from core.errors import ConfigError, DataError, DeviceError, DiskFullError, OutOfMemoryError
+from core.errors import ConfigError, DataError, DeviceError, DiskFullError, OutOfMemoryError, SetField
 from core.methods import room
 from core.models import compatibility
 from core.planning import memory, preflight
@@ -123,6 +123,36 @@ def test_processes_need_a_device_or_a_core_and_an_item_each(monkeypatch, gpus, t
     except (ConfigError, DeviceError) as error:
         said = error.given
     assert outcome in said
+
+
+@pytest.mark.parametrize(("gpus", "train", "outcome"), [
+    (2, {"processes": 2, "sharding": "teacher"}, (True, "Each of 2 processes holds a part of each block of the teacher")),
+    (2, {"processes": "auto", "sharding": "both"}, (True, "Each of 2 processes holds a part of each block of every model")),
+    (1, {"processes": "auto", "sharding": "both"}, (False, "train.sharding is both, and there is one process.")),
+    (0, {"sharding": "teacher"}, (False, "train.sharding is teacher, and there is one process."))])
+def test_weights_are_shared_out_among_several_processes(monkeypatch, gpus, train, outcome):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "gpu_count", lambda: gpus)
+    found = preflight.PreflightReport()
+    preflight.check_processes(found, experiment(**train).train)
+    check = found.by_name["sharding"]
+    assert (check.ok, check.message[:len(outcome[1])]) == outcome
+    assert check.ok or check.suggestion == SetField("train.sharding", "none")
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_process_holds_a_part_of_the_blocks_that_are_shared_out(on_gpu):
+    def held(sharding: str, count: int) -> memory.Memory:
+        return memory.memory(experiment(sharding=sharding), SHAPE, SHAPE, 4, on_gpu=on_gpu, processes=count)
+
+    blocks, copies = SHAPE.counts.blocks, 1 if on_gpu else 4
+    part = -(-sum(blocks) // 4) + max(blocks) + SHAPE.parameters - sum(blocks)
+    whole, teacher, both = held("none", 4), held("teacher", 4), held("both", 4)
+    assert whole.teacher == copies * 4 * SHAPE.parameters and teacher.teacher == both.teacher == copies * 4 * part
+    assert (teacher.student, teacher.gradients, teacher.optimiser) == (whole.student, whole.gradients, whole.optimiser)
+    assert both.gradients == copies * 4 * part and both.student == copies * 4 * (part + SHAPE.parameters)
+    assert both.optimiser == copies * -(-8 * SHAPE.parameters // 4)
+    assert held("both", 1) == held("none", 1)
 
 
 def test_processes_share_the_memory_of_a_step(monkeypatch):

@@ -50,6 +50,11 @@ def test_settings_that_cannot_be_are_refused(wrong: str, said: str) -> None:
     assert said in f"{error.value.given} {error.value.expected}"
 
 
+def test_one_process_of_a_job_shares_out_no_weights() -> None:
+    with pytest.raises(ConfigError, match=r"train\.sharding is both, and the job has one process"):
+        jobs.submit(parse_recipe({"train": {"sharding": "both"}}), Store(), launch=SlurmSpec(nodes=1, processes_per_node=1))
+
+
 @pytest.mark.parametrize(("train", "said"), [
     ({"processes": 2}, "train.processes is 2"), ({"per_device_train_batch_size": 3}, "The job has 4 processes, and a step 3 items")])
 def test_a_run_that_the_processes_of_a_job_cannot_share_is_not_submitted(train: dict[str, int], said: str) -> None:

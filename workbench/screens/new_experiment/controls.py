@@ -105,6 +105,7 @@ CONTROLS: dict[str, Control] = {
     "train.save_precision": Control("Saved weights"),
     "train.device": Control("Device"),
     "train.processes": Control("Processes"),
+    "train.sharding": Control("Share out weights"),
     "train.seed": Control("Seed"),
     "train.logging_steps": Control("Logging interval (steps)"),
     "train.save_steps": Control("Checkpoint interval (steps)", step=50),

@@ -1,0 +1,26 @@
+"""What of a run can be sharded, as far as only the run itself shows; the rest is known from its recipe (`core.config.traits`)."""
+
+from __future__ import annotations
+
+from core.config import TrainSpec
+from core.errors import CompatibilityError, ConfigError, SetField
+from core.methods.run_folder import RunFolder
+from core.models.ensembles import members_of
+from core.models.entries import LoadedModel
+from core.system import ranks
+
+
+def require_several(train: TrainSpec, folder: RunFolder) -> None:
+    """Raise ConfigError if one process begins a run whose weights several should share out; what several began it may finish."""
+    if train.sharding != "none" and ranks.world() == 1 and not (folder.path / "checkpoints").is_dir():
+        raise ConfigError(f"train.sharding is {train.sharding}, and there is one process.",
+                          "Weights are shared out among two processes or more.",
+                          "Raise train.processes, or keep the weights whole.", suggestion=SetField("train.sharding", "none"))
+
+
+def require_one_model(train: TrainSpec, teacher: LoadedModel) -> None:
+    """Raise CompatibilityError if the teacher whose weights should be shared out is an ensemble."""
+    if train.sharding != "none" and members_of(teacher.model):
+        raise CompatibilityError(f"train.sharding is {train.sharding}, and the teacher is an ensemble.",
+                                 "The weights of one model are shared out, not of several.",
+                                 "Keep the weights whole, or take one teacher.", suggestion=SetField("train.sharding", "none"))
