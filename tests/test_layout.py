@@ -192,7 +192,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/terminal/reference.py": ("tests/test_reference.py",),
     "core/methods/orders.py": ("tests/core/methods/test_following.py",),
     "core/methods/shardable.py": ("tests/core/training/test_sharding.py",),
-    "core/methods/sharded_teacher.py": ("tests/core/training/test_sharding.py",),
     "core/training/sharded_checkpoints.py": ("tests/core/training/test_sharding.py",),
     "core/training/sharding_trainer.py": ("tests/core/training/test_sharding.py",),
     "core/system/ranks.py": ("tests/core/methods/test_following.py",),

@@ -33,7 +33,7 @@ from core.methods.rehearsal import one_block, rehearse_documents, rehearse_expor
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.schedule import ScheduledRecorder
-from core.methods.sharded_teacher import shard_teacher
+from core.methods.shardable import shard_teacher
 from core.methods.steps import (
     Corpus,
     Evaluate,
@@ -41,6 +41,7 @@ from core.methods.steps import (
     TrainingInputs,
     build_or_rebuild,
     load_inputs,
+    order_of,
     steps_of,
     train,
     variants_of,
@@ -93,9 +94,9 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
             begins = variant == STUDENT and not folder.has_model(STUDENT)
             if begins:
                 _require_saving(inputs, folder, student)
-            if inputs.shards_teacher:
+            if inputs.teacher is not None and inputs.shards_teacher:
                 evaluation.teacher_hash()  # while all its weights are here
-                shard_teacher(inputs, variant, folder)
+                shard_teacher(inputs.teacher.model, inputs.device, order_of(inputs, variant, folder))
             if not inputs.shards_student:
                 on_device(student.model, inputs.device)
             if variant == STUDENT:

@@ -20,7 +20,7 @@ from core.data.rows import Row
 from core.methods import fine_tuning
 from core.methods.orders import Order
 from core.methods.run_folder import RunFolder
-from core.methods.sharded_teacher import shard_teacher
+from core.methods.shardable import shard_teacher
 from core.methods.steps import Load, TrainingInputs, answers_for, build_or_rebuild, fit, load_inputs
 from core.models.architectures import on_device
 from core.recipes import parse_recipe
@@ -78,7 +78,9 @@ class _Follower:
 
     def shard(self, order: Order) -> None:
         config, folder = self._read(order)
-        shard_teacher(self._inputs(config, folder, order), order.variant, folder)
+        inputs = self._inputs(config, folder, order)
+        assert inputs.teacher is not None, "a teacher's weights are shared out"
+        shard_teacher(inputs.teacher.model, inputs.device, order)
 
     def _read(self, order: Order) -> tuple[ExperimentConfig, RunFolder]:
         config = parse_recipe(dict(order.config))

@@ -129,7 +129,7 @@ def tell_or_hear(message: Mapping[str, Any], serve: Callable[[Mapping[str, Any]]
     """Send a message from rank 0; in the others wait for it, and return it everywhere.
 
     Args:
-        serve: does what other messages ask for that come before it, and returns whether there was anything.
+        serve: does what other messages say that come before it, and returns whether there was anything.
     """
     if rank() == 0:
         send(message)

@@ -50,7 +50,9 @@ def save_optimiser(checkpoint: Path, model: nn.Module, optimiser: Optimizer) -> 
 def load_model(checkpoint: Path, model: nn.Module) -> None:
     """Read weights into a model, of which at least one of checkpoint and model is sharded; every process calls it."""
     if not is_sharded_checkpoint(checkpoint):
-        weights = {name: value for file in sorted(checkpoint.glob("model*.safetensors")) for name, value in load_file(file).items()}
+        weights: dict[str, Any] = {}
+        for file in sorted(checkpoint.glob("model*.safetensors")):
+            weights |= load_file(file)
         set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True, strict=False))  # tied weights are there once
         return
     state = get_model_state_dict(model)

@@ -76,7 +76,7 @@ def _announce(number: int, index: int, *_: Any) -> None:
 
 
 def serve(message: Mapping[str, Any]) -> bool:
-    """Hand over parts of the block that rank 0 computes with; return whether the message asked for one."""
+    """Hand over parts of the block that rank 0 computes with; return whether the message requests one."""
     if "gather" not in message:
         return False
     number, index = message["gather"]

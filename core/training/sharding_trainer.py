@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from transformers import Trainer
 from transformers.trainer import SCHEDULER_NAME
 
@@ -35,9 +37,10 @@ class ShardingTrainer(Trainer):
         # As for models that Transformers itself has sharded: they are not wrapped, and exchange their gradients themselves.
         self.is_distributed_loading_by_transformers = sharded
 
-    def _defer_fsdp_gradient_reduction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _defer_fsdp_gradient_reduction(self) -> Iterator[None]:
         """Defer nothing: gradients of a sharded model that wait for the last pass of a step would wait whole, in every process."""
-        return nullcontext()
+        yield
 
     def whole_model(self) -> nn.Module:
         """Return the model as it was given, on rank 0 with the weights of all processes; every process calls it, once."""
@@ -53,7 +56,7 @@ class ShardingTrainer(Trainer):
             super()._save_optimizer_and_scheduler(output_dir)
             return
         assert self.model is not None and self.optimizer is not None and self.lr_scheduler is not None, "there is something to save"
-        sharded_checkpoints.save_optimiser(Path(output_dir), self.model, self.optimizer.optimizer)
+        sharded_checkpoints.save_optimiser(Path(output_dir), self.model, self._own_optimiser())
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
@@ -62,8 +65,13 @@ class ShardingTrainer(Trainer):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         assert self.model is not None and self.optimizer is not None and self.lr_scheduler is not None, "they are made before"
-        sharded_checkpoints.load_optimiser(Path(checkpoint), self.model, self.optimizer.optimizer)
+        sharded_checkpoints.load_optimiser(Path(checkpoint), self.model, self._own_optimiser())
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+
+    def _own_optimiser(self) -> Optimizer:
+        """Return torch's optimiser, which accelerate has wrapped."""
+        found: Optimizer = cast(Any, self.optimizer).optimizer
+        return found
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save the model's weights, for resuming."""

@@ -12,6 +12,9 @@ from core.config import TrainSpec
 from core.errors import CompatibilityError, ConfigError, SetField
 from core.methods.shardable import require_one_model
 from core.models import catalog
+from core.training.base_trainer import latest_checkpoint
+from core.training.sharded_checkpoints import is_sharded_checkpoint
+from core.training.sharding import any_sharded
 from tests.core.chat_models import save_chat_model
 from tests.core.methods.test_following import carry_out, compared, recipe, recorded
 from tests.ranks import run_ranks
@@ -30,6 +33,7 @@ def in_each(plain: dict[str, Any], narrow: dict[str, Any], folder: Path) -> None
     carry_out(sharded(narrow, "both"), folder / "narrow")
     carry_out(sharded(plain, "both"), folder / "shrinks", stop_after=4)
     carry_out(sharded(plain, "both"), folder / "grows")
+    assert not any_sharded(), "the models of a run are forgotten at its end"
 
 
 def student(folder: Path, variant: str = "student") -> dict[str, Any]:
@@ -58,7 +62,8 @@ def test_sharded_runs_are_those_of_one_process(tmp_path: Path) -> None:
     began = recorded(tmp_path / "grows")["rows"]
     codes = run_ranks(2, in_each, plain, narrow, tmp_path, log=tmp_path / "log")
     assert codes == [0, 0], [Path(f"{tmp_path / 'log'}.{rank}").read_text()[-3000:] for rank in (0, 1)]
-    stopped = recorded(tmp_path / "shrinks")["rows"]
+    stopped, begun = recorded(tmp_path / "shrinks")["rows"], latest_checkpoint(tmp_path / "shrinks" / "checkpoints" / "student")
+    assert begun is not None and is_sharded_checkpoint(begun) and not list(begun.glob("model*.safetensors"))
     carry_out(sharded(plain, "both"), tmp_path / "shrinks")  # one process finishes what two began
     for name, rows, alone in (("both", {}, "alone"), ("teacher", {}, "alone"), ("narrow", {}, "narrow-alone"),
                               ("shrinks", stopped, "alone"), ("grows", began, "alone")):
