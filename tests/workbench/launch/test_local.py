@@ -19,6 +19,7 @@ from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder
 from tests.app_process import end_runs_of
 from tests.core.chat_models import save_chat_model
+from tests.workbench.held_steps import held_at
 from workbench.launch import local
 from workbench.launch.launcher import JobStatus
 from workbench.launch.watching import failure_of
@@ -26,23 +27,22 @@ from workbench.runs import jobs
 from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
-STEPS = 30
-ACCUMULATION = 32  # steps so long that the fastest machine has not taken them all when a process is killed
+STEPS = 20
+HELD = 8  # step at which a process is killed
 
 
 @pytest.mark.timeout(900)  # torch is imported seven times; a busy machine takes minutes for it
-def test_kill_9_of_a_rank_fails_the_run_and_resume_gives_the_undisturbed_curve(tmp_path: Path) -> None:
+def test_kill_9_of_a_rank_fails_the_run_and_resume_gives_the_undisturbed_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = tmp_path / "reviews.txt"
     corpus.write_text("\n\n".join(f"Film number {n} has a quiet script and {n % 7} good jokes, I think." for n in range(120)))
     plain = {"name": "pair", "teacher": {"model": str(save_chat_model(tmp_path / "teacher", layers=2))}, "student": {"layers": 1},
              "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
-             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "gradient_accumulation_steps": ACCUMULATION, "save_steps": 5,
-                       "device": "cpu", "precision": "fp32"},
+             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 5, "device": "cpu", "precision": "fp32"},
              "evaluation": {"eval_steps": 10, "blocks": 2, "prompts": [], "sentiment_items": 0}}
-    store = Store()
+    store, held = Store(), held_at(HELD, tmp_path, monkeypatch)
     run = jobs.submit(parse_recipe({**plain, "train": {**plain["train"], "processes": 2}}), store)
     try:
-        worker = _wait(store, run.id, 8).process
+        worker = _wait(store, run.id, HELD).process
         assert worker is not None, jobs.log_tail(run)
         family = psutil.Process(worker.pid).children(recursive=True)
         victim, = (each for each in family if _rank(each) == "1")
@@ -51,6 +51,7 @@ def test_kill_9_of_a_rank_fails_the_run_and_resume_gives_the_undisturbed_curve(t
         assert ended.status == "failed" and "Process 1 was ended by SIGKILL" in str(ended.message), jobs.log_tail(ended)
         psutil.wait_procs(family, timeout=30)
         assert not any(each.is_running() for each in family), "none is left behind"
+        held.unlink()
         jobs.resume("pair", store)
         assert _wait(store, run.id).status == "finished", jobs.log_tail(run)
     finally:

@@ -16,12 +16,14 @@ from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder
 from tests.app_process import end_runs_of
 from tests.core.chat_models import save_chat_model
+from tests.workbench.held_steps import held_at
 from workbench.runs import jobs
 from workbench.runs.journal import read_journal
 from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
-STEPS = 30
+STEPS = 20
+HELD = 15  # step at which the worker is killed
 
 
 def _last_step(run: Run) -> int:
@@ -34,7 +36,7 @@ def _sample(payload: dict[str, Any]) -> tuple[str, int, str]:
 
 
 @pytest.mark.timeout(600)  # three times torch is imported; a busy machine takes minutes for it
-def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
+def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     corpus = tmp_path / "reviews.txt"
     corpus.write_text("\n\n".join(f"Film number {n} has a quiet script and {n % 7} good jokes, I think." for n in range(120)))
     config = parse_recipe({
@@ -42,10 +44,10 @@ def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
         "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2}, "control": True,
         "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "save_steps": 10, "device": "cpu", "precision": "fp32"},
         "evaluation": {"eval_steps": 10, "blocks": 2, "prompts": ["A film"], "max_new_tokens": 4}})
-    store = Store()
+    store, held = Store(), held_at(HELD, tmp_path, monkeypatch)
     run = jobs.submit(config, store)
     try:
-        while _last_step(run) < 15 and run.status in ACTIVE:
+        while _last_step(run) < HELD and run.status in ACTIVE:
             time.sleep(0.01)
             run = store.run(run.id)
         os.kill(run.process.pid, signal.SIGKILL)
@@ -54,6 +56,7 @@ def test_kill_9_and_resume_give_the_undisturbed_curves(tmp_path: Path):
         assert [each.status for each in lost] == ["lost"], jobs.log_tail(run)
         kept = store.metrics(run.id, STUDENT, ["loss"])
         assert kept.step.tolist() == list(range(1, len(kept) + 1)), "everything that was logged is there"
+        held.unlink()
         run = jobs.resume("killed", store)
         while run.status in ACTIVE:
             time.sleep(0.05)
