@@ -29,7 +29,7 @@ def test_the_slider_makes_a_size_that_answers_beside_its_neighbours(server: AppP
     settled(page)  # a key press during a redraw has no slider to move
     slider.focus()
     page.keyboard.press("End")
-    expect(page.get_by_text("This is anchor 0 itself.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("This is anchor 0 itself.")).to_be_visible()
     expect(page.get_by_role("button", name="Create model")).to_be_disabled()
     settled(page)
     slider.focus()

@@ -19,10 +19,15 @@ ANSWERED = re.compile(r"first token [\d.]+ s · [\d.]+ tokens/s")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """So deep a teacher that its longest answer lasts long enough to be interrupted."""
+    """Two that answer as long as they may."""
     root = tmp_path_factory.mktemp("models")
-    return [str(save_chat_model(root / "teacher", layers=40, positions=4096, endless=True)),
-            str(save_chat_model(root / "pupil", seed=1, positions=4096, endless=True))]
+    return [str(save_chat_model(root / name, seed=seed, positions=4096, endless=True)) for seed, name in enumerate(("teacher", "pupil"))]
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model so deep that its longest answer lasts long enough to be interrupted."""
+    return str(save_chat_model(tmp_path_factory.mktemp("deep") / "deep", layers=40, positions=4096, endless=True))
 
 
 def open_chat(page: Page, server: AppProcess, models: list[str]) -> FrameLocator:
@@ -94,8 +99,8 @@ def test_the_pane_follows_the_theme_of_the_page(server: AppProcess, page: Page, 
         expect(chat.locator("body")).to_have_class(css_class)
 
 
-def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppProcess, page: Page, models: list[str]) -> None:
-    chat = open_chat(page, server, models)
+def test_a_killed_engine_is_a_message_and_the_next_question_works(server: AppProcess, page: Page, models: list[str], deep: str) -> None:
+    chat = open_chat(page, server, [deep, models[1]])
     set_longest_answer(chat, 1024)
     ask(chat, "Is it good?")
     expect(chat.locator("#header0")).to_contain_text("answering")

@@ -7,10 +7,11 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.app_process import AppProcess, end_runs
-from tests.e2e.conftest import settled
+from tests.e2e.conftest import PATIENCE, settled
 
 # Points of the first curve that is drawn; a figure stands in the page before it has data.
 LOSS_POINTS = "() => document.querySelector('.live-plotly.js-plotly-plot')?._fullData?.[0]?.x?.length ?? 0"
+PRELUDE = 3 * PATIENCE  # torch is imported, 6,000 reviews are packed and the run is rehearsed before its first step
 
 
 def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProcess, page: Page) -> None:
@@ -19,7 +20,7 @@ def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProces
     page.get_by_role("button", name="Run the quickstart").click()
     expect(page).to_have_url(re.compile(r"/run\?run="))
 
-    page.wait_for_function(LOSS_POINTS)
+    page.wait_for_function(LOSS_POINTS, timeout=PRELUDE)
     early = page.evaluate(LOSS_POINTS)
     page.wait_for_function(f"() => ({LOSS_POINTS})() > {early} + 3")
 
@@ -33,10 +34,10 @@ def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProces
     chat = page.frame_locator("iframe[title='Side-by-side chat']")
     for column in (0, 1):
         expect(chat.locator(f"#header{column}")).to_contain_text(re.compile("weights [0-9a-f]{12}"))
+    end_runs(server.home)  # else it would train beside the answers, and beside the tests that follow
     chat.locator("#question textarea").fill("Write a positive one-line review.")
     chat.locator("#question textarea").press("Enter")
     for column in (0, 1):
         expect(chat.locator(f"#header{column}")).to_contain_text(re.compile(r"first token [\d.]+ s"))
         expect(chat.locator(f"#chat{column}")).to_contain_text("Write a positive one-line review.")
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
-    end_runs(server.home)  # else it would train beside the tests that follow
