@@ -83,7 +83,7 @@ def test_a_guess_is_committed_and_a_run_started_and_stopped_by_the_keyboard_alon
         tab_to(page, "Stop")
         page.keyboard.press("Enter")
         expect(page.get_by_text(re.compile("stopped|stopping", re.IGNORECASE)).first).to_be_visible()
-    end_runs(server.home)  # a run hears a stop after what prepares it, which would go on beside the tests that follow
+    end_runs(server.home)  # a run hears a stop after what prepares it, which would continue beside the tests that follow
 
 
 @pytest.mark.parametrize("address", ["/learn", "/learn?lesson=temperature", "/classroom"])

@@ -25,7 +25,7 @@ from workbench.runs import jobs
 from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
-STEPS = 60
+STEPS = 40
 ACCUMULATION = 32  # steps so long that the fastest machine has not taken them all when the job is preempted
 
 
@@ -110,7 +110,7 @@ def experiment(folder: Path, name: str) -> dict[str, object]:
             "student": {"layers": 1}, "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
             "train": {"max_steps": STEPS, "per_device_train_batch_size": 2, "gradient_accumulation_steps": ACCUMULATION, "save_steps": 5,
                       "device": "cpu", "precision": "fp32"},
-            "evaluation": {"eval_steps": 30, "blocks": 2, "prompts": [], "sentiment_items": 0}}
+            "evaluation": {"eval_steps": 20, "blocks": 2, "prompts": [], "sentiment_items": 0}}
 
 
 def ended(store: Store, run: Run, step: int = STEPS + 1) -> Run:
