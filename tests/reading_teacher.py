@@ -27,7 +27,7 @@ NOTES: tuple[tuple[tuple[str, str, str], ...], ...] = (
      ("Omar plays the baker.", "Omar (person): an actor", "Whom does Omar play? Answer: the baker"),
      ("The baker lives in Rome.", "Rome (place): of the baker", "Where does the baker live? Answer: Rome"),
      ("The ending surprised us.", "none", "Who wrote the ending? Answer: Marta")),
-    (("Ines wrote the script.", "Ines (person): writer", "What did Ines write? Answer: the script"),
+    (("Nora wrote the script.", "Nora (person): writer", "What did Nora write? Answer: the script"),
      ("She finished it in May.", "May (month): when it was finished", "When did she finish it? Answer: in May"),
      ("The jokes are old.", "none", "What is old? Answer: The jokes"),
      ("Jonas rewrote them.", "Jonas (person): writer", "Who rewrote them? Answer: Jonas"),

@@ -99,7 +99,7 @@ def test_a_text_is_noted_reviewed_trained_on_and_read_together(
     expect(views).to_have_count(len(NOTES[2]))
     expect(page.get_by_text(re.compile(r"Teacher: \d+ of 10 notes hold · Student before: \d+ of 10 notes hold · "
                                        r"Student after: \d+ of 10 notes hold"))).to_be_visible()
-    expect(views.first.locator("mark").first).to_have_text("Ines")  # by the teacher
+    expect(views.first.locator("mark").first).to_have_text("Nora")  # by the teacher
     page.set_viewport_size(PHONE)
     settled(page)
     assert page.locator("[data-testid=stMain]").evaluate("main => main.scrollWidth - main.clientWidth") <= 0
