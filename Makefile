@@ -1,8 +1,8 @@
 # make run [PORT=8601]   install what is needed, start the app
-# make test [ARGS=...]   install what is needed, run all tests in as many processes as there are cores, report the coverage of core/;
-#                        with ARGS a part of them: make test ARGS="-n 0 -k losses" runs one after another in one process
+# make test [ARGS=...]   install what is needed, run all tests in as many processes as there are cores; with ARGS a part of them:
+#                        make test ARGS="-n 0 -k losses" runs one after another in one process
 # make bench             measure, print one table
-# make check [ARGS=...]  lint, types and tests: what has to pass before a change lands
+# make check             lint, types, and all tests with the branch coverage of core/: what has to pass before a change lands
 # make lint              check style, spelling and YAML
 # make types             check the types
 # make reference         write docs/reference/ from the code
@@ -25,12 +25,13 @@ run: $(RUNTIME)
 	@$(PYTHON) -m workbench
 
 test: $(DEVELOPMENT) browser slurm
-	$(PYTHON) -m pytest $(PARALLEL) $(or $(ARGS),$(COVERAGE))
+	$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 bench: $(DEVELOPMENT) browser
 	$(PYTHON) -m tests.benchmarks
 
-check: lint types test
+check: lint types
+	@$(MAKE) --no-print-directory test ARGS="$(COVERAGE)"
 
 lint: $(DEVELOPMENT)
 	$(PYTHON) -m ruff check .
