@@ -10,7 +10,6 @@ import argparse
 import faulthandler
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +45,7 @@ FINISHED: Ending = ("finished", "", "")
 RESERVE, RESERVE_BYTES = ".reserve", 1 << 20
 REMOTE_POLL = 2.0  # seconds between two questions to a cluster
 LOCAL_POLL = 0.1  # seconds between two looks at what processes of this machine have recorded
+STDERR = 2  # file descriptor
 EXIT_ALREADY_CLAIMED = 3  # another worker has the run
 
 
@@ -144,7 +144,8 @@ def _signals_stop(recorder: StoreRecorder) -> Iterator[None]:
         recorder.request_stop()
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            print("\nStopping after this step, with a checkpoint. Ctrl-C again to end at once.", file=sys.stderr, flush=True)
+            with suppress(OSError):  # not print: it may be what the signal interrupted, and a stream refuses to be entered twice
+                os.write(STDERR, b"\nStopping after this step, with a checkpoint. Ctrl-C again to end at once.\n")
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.signal(number, on_signal) for number in numbers}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -296,3 +298,28 @@ def test_a_deaf_phase_ends_with_its_process_and_can_be_resumed(store: Store, mon
     ended = store.run(run.id)
     assert ended.status == "stopped" and ended.resumable and not (run.directory / worker.RESERVE).exists()
     worker._abandon(ended, store)  # it has ended already: nothing more
+
+
+class InterruptedStream(io.RawIOBase):
+    """A stream in the middle of whose first write Ctrl-C is pressed."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.written += 1
+        if self.written == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return len(data)
+
+
+def test_ctrl_c_in_the_middle_of_a_line_is_a_stop(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    recorder, stream = Mock(), InterruptedStream()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(stream), write_through=True))
+    with worker._signals_stop(recorder):
+        print("student step 1", file=sys.stderr, flush=True)
+    recorder.request_stop.assert_called_once_with()
+    assert stream.written and "Ctrl-C again to end at once" in capfd.readouterr().err

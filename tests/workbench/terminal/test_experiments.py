@@ -113,7 +113,7 @@ def test_ctrl_c_stops_with_a_checkpoint(recipe: Callable[..., str], home: Path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     run = Store().run("a-walk")
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert json.loads(out)["status"] == run.status == "stopped"
     assert (run.directory / "step").read_text() == str(run.progress.step)
     assert "Traceback" not in err
