@@ -158,6 +158,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/screens/models/quality.py": ("tests/pages/test_models.py",),
     "workbench/screens/new_experiment/advanced_form.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
     "workbench/screens/new_experiment/bridge_view.py": ("tests/pages/test_new_bridge.py",),
+    "workbench/screens/new_experiment/chosen_model.py": ("tests/pages/test_new.py", "tests/pages/test_new_bridge.py"),
     "workbench/screens/new_experiment/controls.py": ("tests/workbench/screens/new_experiment/test_forms.py",),
     "workbench/screens/new_experiment/error_focus.py": ("tests/pages/test_new.py",),
     "workbench/screens/new_experiment/experiment_form.py": ("tests/pages/test_new.py",),

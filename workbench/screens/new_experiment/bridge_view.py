@@ -7,10 +7,9 @@ from typing import Any
 import streamlit as st
 
 from core.data.movie_reviews import HOUSE
-from core.errors import StillhouseError
 from core.recipes import describe
 from core.system import units
-from workbench.screens.new_experiment import wording
+from workbench.screens.new_experiment.chosen_model import described
 from workbench.screens.new_experiment.controls import bound, draft, section_errors
 from workbench.screens.shared import state
 from workbench.screens.shared.uploads import is_upload, upload_button
@@ -45,17 +44,8 @@ def _model(label: str, path: str, chosen: str | None, keep: Any, errors: dict[st
     st.selectbox(label, list(known) if chosen in known or not chosen else [chosen, *known], accept_new_options=True, help=describe(path),
                  index=None, format_func=lambda name: _label(name, known), **bound(f"bridge.{path}", chosen or None, keep))
     section_errors(errors, path)
-    if not chosen or path in errors:
-        return
-    try:
-        entry = state.describe(chosen)
-    except StillhouseError as error:
-        st.error(wording.in_form(error), icon=":material/error:")
-        return
-    if not entry.present:
-        st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")
-        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:",
-                     query_params={"house": "1"})
+    if chosen and path not in errors:
+        described(chosen)
 
 
 def _label(name: str, known: dict[str, Any]) -> str:

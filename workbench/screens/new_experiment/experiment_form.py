@@ -27,6 +27,7 @@ from workbench.screens.new_experiment import (
     starting_points,
     wording,
 )
+from workbench.screens.new_experiment.chosen_model import described
 from workbench.screens.new_experiment.controls import CONTROLS, MASKED_LABELS, bound, control, draft, helped, keep, section_errors
 from workbench.screens.new_experiment.starting_points import StartingPoint
 from workbench.screens.shared import share, state, views
@@ -215,17 +216,7 @@ def teacher(errors: Errors, *, keys: bool = False) -> ModelEntry | None:
         st.caption(":material/dns: A server answers for the teacher: its likeliest tokens are what the student learns from. The student is "
                    "a model of its own with the same tokenizer (`student.model`).")
         return None
-    try:
-        entry = state.describe(chosen)
-    except StillhouseError as error:
-        if "teacher.model" not in errors:  # the plan says the same
-            st.error(wording.in_form(error), icon=":material/error:")
-        return None
-    if not entry.present:
-        st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")
-        st.page_link(state.MODELS, label="Fetch it now on the Models page", icon=":material/arrow_forward:",
-                     query_params={"house": "1"})
-    return entry
+    return described(chosen, reported="teacher.model" in errors)  # the plan says the same
 
 
 def _model_label(name: str, known: Mapping[str, ModelEntry]) -> str:

@@ -8,10 +8,8 @@ import streamlit as st
 
 from core.config import is_address
 from core.config.reading import ORACLE
-from core.errors import StillhouseError
 from core.recipes import describe
-from core.system import units
-from workbench.screens.new_experiment import wording
+from workbench.screens.new_experiment.chosen_model import described
 from workbench.screens.new_experiment.controls import bound, draft, section_errors
 from workbench.screens.shared import state
 
@@ -60,15 +58,8 @@ def _teacher(errors: dict[str, str]) -> None:
         st.caption("The oracle writes its own text from templates, and its notes are exact: it tests the mechanism, and says nothing of "
                    "real text.")
         return
-    if is_address(chosen) or "reading.model" in errors:
-        return
-    try:
-        entry = state.describe(chosen)
-    except StillhouseError as error:
-        st.error(wording.in_form(error), icon=":material/error:")
-        return
-    if not entry.present:
-        st.caption(f":material/cloud_download: {units.format_bytes(entry.size_bytes)} will be downloaded when the run starts.")
+    if not is_address(chosen) and "reading.model" not in errors:
+        described(chosen)
 
 
 def _student(errors: dict[str, str]) -> None:
