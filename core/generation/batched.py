@@ -10,6 +10,7 @@ Shapes: B prompts, T positions, V vocabulary, K candidates.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from core.generation.streaming import end_token_ids
+from core.models.architectures import plain_model
 from core.models.vocabulary import require_rows, vocabulary_size
 
 if TYPE_CHECKING:
@@ -87,9 +89,13 @@ def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
 def _shared_cache(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Cache | None:
     """Return what the model's layers keep of the tokens that all prompts begin with, for as many rows; None where nothing is to be gained.
 
-    Only layers that keep every key and value as it is, can: a window would count the padding behind the beginning.
+    Padding lies behind the beginning. Layers with a window would count it, and so do models that take no position ids, as MPT, whose
+    ALiBi measures distances between places of the batch: both read every prompt whole.
     """
     from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    if "position_ids" not in inspect.signature(plain_model(model).forward).parameters:
+        return None
 
     shared = next((place for place, tokens in enumerate(zip(*prompts, strict=False)) if len(set(tokens)) > 1), min(map(len, prompts)))
     shared = min(shared, min(map(len, prompts)) - 1)  # a token is left of each, behind which the next is predicted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import MptConfig, MptForCausalLM
 
 from core.data.conversation import encode
 from core.generation import batched
@@ -40,6 +41,19 @@ def test_what_prompts_share_is_read_once_and_changes_no_answer(name: str, monkey
     assert once == generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
     # Layers with a window read every prompt whole.
     assert (beginning[0] == 1) == (name not in ("gemma2", "mistral"))
+
+
+def test_a_model_that_counts_positions_itself_reads_every_prompt_whole() -> None:
+    tokenizer = chat_tokenizer()
+    torch.manual_seed(0)
+    model = MptForCausalLM(MptConfig(d_model=32, n_heads=4, n_layers=2, vocab_size=len(tokenizer), max_seq_len=256)).eval()
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.3)
+    prompts = [tokenizer(f"Write a positive one-line review. Is this review positive or negative? {question}").input_ids
+               for question in QUESTIONS]
+    answers = generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
+    for prompt, answer in zip(prompts, answers, strict=True):
+        assert [answer] == generate_batch(model, tokenizer, [prompt], max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
 
 
 def test_answers_end_at_their_end_token() -> None:
