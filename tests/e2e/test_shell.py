@@ -51,6 +51,7 @@ def test_no_page_is_ever_wider_than_a_phone(server: AppProcess, page: Page, addr
     page.unroute(STYLE_SCRIPT)
     settled(page)
     assert widest_overflow(page) <= 1
+    expect(page.get_by_test_id("stMainMenuButton")).to_be_in_viewport(ratio=1)
 
 
 def test_the_menu_leads_everywhere(server: AppProcess, page: Page) -> None:
