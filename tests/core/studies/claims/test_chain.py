@@ -113,6 +113,19 @@ class Known:
     def alpha(self) -> float:
         return 0.5
 
+    def best_alpha(self, *_: object) -> float:
+        return 0.5
+
+    def shapes_between(self, _pair: object) -> tuple[int, ...]:
+        return 1, 2, 3, 4
+
+    def sizer(self, shape: int) -> int:
+        return 1000 * shape
+
+    def sweep(self, _pair: object, shape: int, _part: str) -> dict[float, float]:
+        """Return losses that are lowest where alpha is as far from 1 as the shape is large."""
+        return {alpha: abs(1 - shape / 5 - alpha) for alpha in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
+
     def middle(self, _pair: object) -> str:
         return "middle"
 
@@ -151,7 +164,7 @@ class LargerCut(Known):
     mixture = Known.cut
 
 
-@pytest.mark.parametrize("name", ["C1", "C2", "C12"])
+@pytest.mark.parametrize("name", ["C1", "C2", "C4", "C12"])
 def test_a_trivial_student_does_not_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It beats random weights by nats, and none of the baselines."""
     assert CLAIMS[name].rule.judge(measured(name, Known, monkeypatch)) == "pass"
@@ -159,6 +172,23 @@ def test_a_trivial_student_does_not_pass(name: str, monkeypatch: pytest.MonkeyPa
         assert CLAIMS[name].rule.judge(measured(name, trivial, monkeypatch)) != "pass"
     found = measured("C2", SmallerAnchorAsItIs, monkeypatch)
     assert found["over_random"][0] > 1 and found["time_ratio"][0] > 1
+
+
+def test_an_alpha_that_does_not_follow_the_size_turns_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reversed(Known):
+        def sweep(self, _pair: object, shape: int, _part: str) -> dict[float, float]:
+            return super().sweep(_pair, 5 - shape, _part)
+
+    class SmallerAnchorIsAlwaysBest(Known):
+        def sweep(self, *_: object) -> dict[float, float]:
+            return {0.0: 3.0, 0.5: 2.0, 1.0: 1.0}
+
+    found = measured("C3", Known, monkeypatch)
+    assert found["spearman"][0] == pytest.approx(-1) and found["boundary_alpha_fraction"][0] == 0
+    assert CLAIMS["C3"].rule.judge(found) == "pass"
+    assert CLAIMS["C3"].rule.judge(measured("C3", Reversed, monkeypatch)) == "fail"
+    trivial = measured("C3", SmallerAnchorIsAlwaysBest, monkeypatch)
+    assert CLAIMS["C3"].rule.judge(trivial) == "fail" and trivial["boundary_alpha_fraction"][0] == 1
 
 
 def test_stepwise_and_direct_are_judged_apart(monkeypatch: pytest.MonkeyPatch) -> None:
