@@ -101,7 +101,7 @@ def without_importance(inputs: TrainingInputs) -> TrainingInputs:
     spec = inputs.config.student
     if inputs.teacher is None or spec.model is not None or spec.from_scratch is not None:
         return inputs
-    cheap: dict[str, Any] = {"units": "first"}
+    cheap: dict[str, Any] = {"pruning_criterion": "first"}
     if spec.layer_map == "importance":
         # The last blocks can be matched at any depth.
         layers = inputs.teacher.entry.layers

@@ -17,6 +17,7 @@ from core.planning import dry_run
 from core.planning.dry_run import DryRunTimings
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT
+from core.students import importance
 from core.training.base_trainer import FIRST_EVALUATION
 from tests.core.chat_models import save_chat_model
 
@@ -120,6 +121,12 @@ def test_a_single_block_can_be_matched_in_a_dry_run(config, student):
 
 def test_importance_is_not_measured_for_a_dry_run(config):
     assert run(changed(config, student={"layer_map": "importance"})).steps == dry_run.STEPS
+
+
+def test_nor_is_that_of_units(config, monkeypatch):
+    monkeypatch.setattr(importance, "unit_importance", lambda *_: pytest.fail("the importance of units was measured"))
+    narrow = changed(config, student={"intermediate_size": 32, "pruning_criterion": "importance"})
+    assert run(narrow).steps == dry_run.STEPS
 
 
 @pytest.mark.parametrize("error", [
