@@ -177,9 +177,12 @@ def require_name(name: str) -> None:
 
 def _signals_key(config: ExperimentConfig) -> str | None:
     """Return what runs have in common that read the same answers of a teacher; None where none are kept."""
-    if config.teacher is None or config.teacher.signals.form not in KEPT or not config.losses.needs_teacher():
+    if config.teacher is None or not config.losses.needs_teacher():
         return None
-    temperature = config.losses.temperature if config.teacher.signals.form == "sampled" else None  # others are kept without one
+    form = config.teacher.signals.form if config.teacher.address is None else "top_k"  # whatever the recipe says of it
+    if form not in KEPT:
+        return None
+    temperature = None if form == "hidden" else config.losses.temperature  # states are the same at any
     return json.dumps([config.teacher.model_dump(mode="json"), config.data.model_dump(mode="json"), config.train.seed,
                        config.train.precision, temperature], sort_keys=True)
 

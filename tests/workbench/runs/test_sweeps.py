@@ -125,10 +125,16 @@ def test_answers_of_a_teacher_are_queried_by_one_run_for_all(store: Store, teach
     assert waits_for(store) == [None, "walk-sweep-1-s42", None, "walk-sweep-1-s43"], "each seed cuts the text into blocks of its own"
 
 
-def test_live_teachers_and_drawn_answers_at_other_temperatures_share_nothing(store: Store, teacher: str) -> None:
-    started(store, base(teacher), "losses.temperature=1,2", seeds=1)
-    started(store, base(teacher, teacher={"model": teacher, "signals": {"form": "sampled"}}), "losses.temperature=1,2", seeds=1)
-    assert waits_for(store) == [None] * 4
+@pytest.mark.parametrize("form", ["live", "top_k", "sampled"])
+def test_live_teachers_and_tokens_at_other_temperatures_share_nothing(store: Store, teacher: str, form: str) -> None:
+    started(store, base(teacher, teacher={"model": teacher, "signals": {"form": form}}), "losses.temperature=1,2", seeds=1)
+    assert waits_for(store) == [None, None]
+
+
+def test_a_teacher_at_an_address_is_queried_by_one_run_for_all(store: Store, teacher: str) -> None:
+    served = base(teacher, teacher={"model": "http://127.0.0.1:9#large"}, student={"model": teacher}, evaluation={"sentiment_items": 0})
+    started(store, served, "train.learning_rate=1e-4,1e-3", seeds=1)
+    assert waits_for(store) == [None, "walk-sweep-1-s42"], "its likeliest tokens are kept, whatever the recipe says"
 
 
 def test_all_runs_stop_resume_and_the_failed_are_retried(store: Store, teacher: str) -> None:
