@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +40,11 @@ from core.models.entries import LoadedModel, ModelEntry
 from core.models.header import precision_of
 from core.models.loading import tokenizer_from_pretrained
 from core.models.vocabulary import decode_text
-from core.recorder import STUDENT, Recorder, StopRequested
+from core.recorder import STUDENT, Recorder, StopRequested, stop_if_requested
 from core.reports.run_report import RunReport, StudentSummary
 from core.system.devices import resolve_device
+from core.system.files import unique_suffix
+from core.system.locks import alone
 from core.system.paths import cache_dir
 from core.training.trackers import require_trackers
 
@@ -138,15 +142,17 @@ def write_texts(spec: BridgeSpec, recorder: Recorder, cache: Path, *, seed: int,
     """
     cache.mkdir(parents=True, exist_ok=True)
     raw = cache / f"bridge-{_key(spec, seed)}.raw.jsonl"
-    done = _complete_lines(raw)
-    if done < spec.texts:
-        recorder.event(Phase("load bridge teacher"))
-        teacher = load(spec.model, device=resolve_device(device))
-        compatibility.require_causal_lm(teacher.entry, "bridge")
-        if not teacher.tokenizer.chat_template:
-            raise compatibility.no_chat_template_error(spec.model)
-        _write(spec, teacher, raw, recorder, seed)
-    return _filtered(raw, raw.with_suffix("").with_suffix(".jsonl"), spec)
+    with alone(raw.with_suffix(".lock"), partial(stop_if_requested, recorder)):  # another run may want the same texts
+        if _lines_of(raw) < spec.texts:
+            prompts = list(_prompts(spec, seed))
+            if _resumed(raw, len(prompts), spec.batch_size) < len(prompts):
+                recorder.event(Phase("load bridge teacher"))
+                teacher = load(spec.model, device=resolve_device(device))
+                compatibility.require_causal_lm(teacher.entry, "bridge")
+                if not teacher.tokenizer.chat_template:
+                    raise compatibility.no_chat_template_error(spec.model)
+                _write(spec, teacher, prompts, raw, recorder, seed)
+        return _filtered(raw, raw.with_suffix("").with_suffix(".jsonl"), spec)
 
 
 @dataclass
@@ -169,8 +175,8 @@ class _QualityFilter:
             self.kept.append(json.dumps({"messages": movie_reviews.conversation(row["prompt"], answer)}, ensure_ascii=False))
 
 
-def _write(spec: BridgeSpec, teacher: LoadedModel, raw: Path, recorder: Recorder, seed: int) -> None:
-    prompts, quality_filter = list(_prompts(spec, seed)), _QualityFilter()
+def _write(spec: BridgeSpec, teacher: LoadedModel, prompts: Sequence[str], raw: Path, recorder: Recorder, seed: int) -> None:
+    quality_filter = _QualityFilter()
     for line in _lines(raw) if raw.is_file() else ():
         quality_filter.take(line)
     done = sum(quality_filter.left_out.values()) + len(quality_filter.kept)
@@ -227,7 +233,11 @@ def _filtered(raw: Path, target: Path, spec: BridgeSpec) -> SyntheticCorpus:
     if not quality_filter.kept:
         raise DataError(f"Of {spec.texts} texts of '{spec.model}' none can be learnt from.", f"Left out: {dict(quality_filter.left_out)}.",
                         "Choose another teacher, or a higher bridge.sampling_temperature.", field="bridge.sampling_temperature")
-    target.write_text("\n".join(quality_filter.kept) + "\n", encoding="utf-8")
+    text = "\n".join(quality_filter.kept) + "\n"
+    if not target.is_file() or target.read_text(encoding="utf-8") != text:  # a run may be reading it
+        partial_file = target.with_suffix(f".{unique_suffix()}.partial")
+        partial_file.write_text(text, encoding="utf-8")
+        os.replace(partial_file, target)
     return SyntheticCorpus(target, len(quality_filter.kept), dict(quality_filter.left_out))
 
 
@@ -256,15 +266,23 @@ def _whole_sentences(text: str) -> str:
     return " ".join(parts if text.endswith((".", "!", "?")) else parts[:-1])
 
 
-def _complete_lines(path: Path) -> int:
-    """Lines written to their end; a line that a killed process left half-written is cut off."""
-    if not path.is_file():
-        return 0
-    data = path.read_bytes()
-    whole = data[:data.rfind(b"\n") + 1]
-    if len(whole) < len(data):
-        path.write_bytes(whole)
-    return whole.count(b"\n")
+def _lines_of(raw: Path) -> int:
+    """Return how many lines were written to their end."""
+    return raw.read_bytes().count(b"\n") if raw.is_file() else 0
+
+
+def _resumed(raw: Path, texts: int, batch_size: int) -> int:
+    """Return how many texts are there; what a killed process left of a batch, which is drawn with one seed, is cut off.
+
+    Args:
+        texts: in all.
+    """
+    done = _lines_of(raw)
+    whole = done if done >= texts else done // batch_size * batch_size
+    if raw.is_file():
+        lines = raw.read_bytes().split(b"\n")[:whole]
+        os.truncate(raw, sum(len(line) + 1 for line in lines))
+    return whole
 
 
 def _key(spec: BridgeSpec, seed: int) -> str:

@@ -15,12 +15,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
-from core.recorder import Recorder, StopRequested
+from core.recorder import Recorder, stop_if_requested
+from core.system.locks import alone
 
 FORMAT = 1  # of the lines
 
@@ -103,18 +103,9 @@ class AnswerCache:
     def alone(self, recorder: Recorder) -> Iterator[None]:
         """Let no other process ask the same teacher the same; one that does is waited for, unless a stop is requested."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.with_suffix(".lock"))
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=1)
-            except Timeout as error:
-                if recorder.should_stop():
-                    raise StopRequested from error
-        try:
+        with alone(self.path.with_suffix(".lock"), partial(stop_if_requested, recorder)):
             _cut(self.path)
             yield
-        finally:
-            lock.release()
 
 
 def cache_key(teacher: str, prompt: str, max_new_tokens: int) -> str:

@@ -13,21 +13,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from core.config import DistillConfig, ExperimentConfig, Ramp, ReadingConfig
 from core.errors import ConfigError, ModelError, NetworkError
 from core.loss_terms import LOSS_TERMS
 from core.models import catalog, checkpoints
 from core.reading import oracle
-from core.recorder import Recorder, StopRequested
+from core.recorder import Recorder, stop_if_requested
 from core.reports.run_report import RunReport
 from core.system.files import read_json
+from core.system.locks import alone
 from core.system.paths import cache_dir
 from core.system.provenance import versions
 
@@ -86,28 +84,13 @@ def trained(config: ExperimentConfig, recorder: Recorder, *, load: Load = catalo
 
     folder = folder_of(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock"), recorder):
+    with alone(folder.with_suffix(".lock"), partial(stop_if_requested, recorder)):
         record = read_json(folder / "report.json")
         if record:
             return RunReport.from_dict(record)
         report = method_for(config)(config, recorder, folder, load=load)
         assert isinstance(report, RunReport), "chains are no part of ablations"
         return report
-
-
-@contextmanager
-def _alone(path: Path, recorder: Recorder) -> Iterator[None]:
-    lock = FileLock(path)
-    while not lock.is_locked:
-        try:
-            lock.acquire(timeout=1)
-        except Timeout as error:
-            if recorder.should_stop():
-                raise StopRequested from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def folder_of(config: ExperimentConfig) -> Path:

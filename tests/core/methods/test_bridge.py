@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from core.config import BridgeSpec
 from core.errors import CompatibilityError, ConfigError, DataError
@@ -48,20 +49,39 @@ def test_texts_are_conversations_and_written_once(teacher: str, tmp_path: Path) 
     rows = [json.loads(line) for line in corpus.path.read_text().splitlines()]
     assert len(rows) == corpus.kept == 12 - sum(corpus.left_out.values())
     assert all([message["role"] for message in row["messages"]] == ["user", "assistant"] for row in rows)
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("the teacher was loaded again")
-
     assert write_texts(spec(teacher), ListRecorder(), tmp_path, seed=1, load=refuse) == corpus
 
 
-def test_writing_resumes_where_it_was_interrupted(teacher: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines", [4, 6])  # of batches of four: a batch begun is drawn again with its seed
+def test_writing_resumes_where_it_was_interrupted(teacher: str, tmp_path: Path, lines: int) -> None:
     whole = write_texts(spec(teacher), ListRecorder(), tmp_path / "whole", seed=1)
     raw = next((tmp_path / "whole").glob("*.raw.jsonl"))
     (tmp_path / "part").mkdir()
-    # Killed in the middle of its fifth line.
-    (tmp_path / "part" / raw.name).write_text("\n".join(raw.read_text().splitlines()[:4]) + '\n{"prompt": "half')
+    # Killed in the middle of the next line.
+    (tmp_path / "part" / raw.name).write_text("\n".join(raw.read_text().splitlines()[:lines]) + '\n{"prompt": "half')
     assert write_texts(spec(teacher), ListRecorder(), tmp_path / "part", seed=1).path.read_text() == whole.path.read_text()
+
+
+def test_fewer_prompts_than_texts_are_all_answered_once(teacher: str, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text("\n".join(json.dumps({"prompt": f"Question {n}?"}) for n in range(6)))
+    few = spec(teacher, prompts=str(tmp_path / "prompts.jsonl"))
+    corpus = write_texts(few, ListRecorder(), tmp_path, seed=1)
+    assert 0 < corpus.kept + sum(corpus.left_out.values()) <= 6
+    assert write_texts(few, ListRecorder(), tmp_path, seed=1, load=refuse) == corpus
+
+
+def test_two_runs_do_not_write_the_same_texts_at_once(teacher: str, tmp_path: Path) -> None:
+    class Stopped(ListRecorder):
+        def should_stop(self) -> bool:
+            return True
+
+    with FileLock(tmp_path / f"bridge-{bridge._key(spec(teacher), 1)}.raw.lock"), pytest.raises(StopRequested):
+        write_texts(spec(teacher), Stopped(), tmp_path, seed=1, load=refuse)
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("the teacher was loaded")
 
 
 def test_progress_reports_what_was_written_kept_and_left_out(teacher: str, tmp_path: Path) -> None:
