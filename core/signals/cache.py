@@ -88,8 +88,8 @@ class SignalCache:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = {"weight": head.weight} | ({"bias": head.bias} if head.bias is not None else {})
-        _write_whole(path, {name: part.detach().cpu().contiguous() for name, part in parts.items()})
         with self._lock():
+            _write_whole(path, {name: part.detach().cpu().contiguous() for name, part in parts.items()})
             self._refresh()
             self._update(transform=asdict(head.transform))
 
@@ -137,9 +137,9 @@ class SignalCache:
         require_free_disk(self.folder, waiting.size)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{uuid.uuid4().hex[:16]}.safetensors"
-        _write_whole(path, {"input_ids": torch.stack(waiting.ids), **_joined(waiting.arrays)})
-        shard = Shard(path.name, len(waiting.ids), path.stat().st_size, _sha256(path))
-        with self._lock():
+        with self._lock():  # `remove_unlisted` must not find it before the manifest does
+            _write_whole(path, {"input_ids": torch.stack(waiting.ids), **_joined(waiting.arrays)})
+            shard = Shard(path.name, len(waiting.ids), path.stat().st_size, _sha256(path))
             self._refresh()
             self._update(shards=(*self._manifest.shards, shard), seconds=self._manifest.seconds + waiting.seconds)
         self._waiting = _Waiting()
@@ -227,8 +227,8 @@ def remove_unlisted(folder: Path) -> None:
         for path in folder.glob("*.safetensors"):
             if path.name not in listed:
                 path.unlink()
-    for path in folder.glob("*.partial"):
-        path.unlink(missing_ok=True)
+        for path in folder.glob("*.partial"):
+            path.unlink(missing_ok=True)
 
 
 def _joined(arrays: Sequence[Arrays]) -> Arrays:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from core.errors import CorruptSignalsError, DiskFullError
 from core.models.architecture_spec import LogitTransform
@@ -138,6 +139,24 @@ def test_a_writer_that_was_killed_leaves_nothing_that_counts(tmp_path):
     remove_unlisted(tmp_path / "c")
     assert sorted(path.suffix for path in (tmp_path / "c").iterdir() if not path.name.startswith(".")) == [".json", ".safetensors"]
     SignalCache(tmp_path / "c", KEY).verify()
+
+
+def test_a_shard_is_not_removed_before_the_manifest_lists_it(tmp_path, monkeypatch):
+    cache, sha256, tried = filled(tmp_path / "c", 5), cache_module._sha256, list[str]()
+
+    def tidied(path: Path) -> str:
+        """Let another process tidy up as soon as the file is there."""
+        try:
+            with FileLock(path.with_name(".lock"), blocking=False):
+                tried.append("unlocked")
+        except Timeout:
+            tried.append("locked")
+        return sha256(path)
+
+    monkeypatch.setattr(cache_module, "_sha256", tidied)
+    cache.add(ids(6), arrays(6))
+    cache.flush()
+    assert tried == ["locked"]
 
 
 def _add(folder: str, first: int) -> None:
