@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,11 @@ from core.chains.folder import CALIBRATION, FILE, FORMAT, SELECTION, VALIDATION,
 from core.chains.interpolation import AnchorPair, substitute
 from core.chains.on_demand import load_anchor, load_anchor_pair, loss_of, measure_point, read_slice, swap_deltas, write_slice
 from core.chains.sizes import valid_shapes
-from core.config import AnchorSpec, ChainConfig, StudentSpec, TeacherSpec
+from core.config import AnchorSpec, ChainConfig, StudentSpec, TeacherSpec, total_steps
 from core.data.packing import Blocks
-from core.data.prepare import prepare
-from core.events import Evaluation, Event, Headway, Phase, Processes, Sample
+from core.data.prepare import PreparedData, prepare
+from core.events import Phase
+from core.methods.chain_recorder import AnchorRecorder
 from core.methods.chain_rehearsal import rehearse
 from core.methods.distillation import distill
 from core.methods.rehearsal import rehearse_saving
@@ -50,8 +51,9 @@ from core.methods.steps import CALIBRATION_BLOCKS, Load, variants_of
 from core.models import catalog, compatibility
 from core.models.dimensions import Dimensions, as_record
 from core.models.header import precision_of, read_model_header
+from core.models.loading import tokenizer_from_pretrained
 from core.recorder import STUDENT, Recorder, stop_if_requested
-from core.reports.run_report import AnchorSummary, ChainReport, ModelSummary, RunReport
+from core.reports.run_report import AnchorSummary, ChainReport, ModelSummary
 from core.students.importance import sort_by_importance, unit_importance
 from core.students.layer_maps import layer_map, span_ends
 from core.students.resizing import Weights
@@ -69,7 +71,7 @@ def build_chain(config: ChainConfig, recorder: Recorder, directory: Path, *, loa
 
     Args:
         config: with its section ``chain``; ``teacher`` is the largest anchor, ``losses``, ``data``, ``train`` and
-            ``evaluation`` hold for every anchor, ``train.max_steps`` for each of them.
+            ``evaluation`` hold for every anchor, steps or epochs of ``train`` for each of them.
         recorder, directory, load, command: as in `core.methods.distillation.distill`.
 
     Returns:
@@ -95,40 +97,6 @@ def build_chain(config: ChainConfig, recorder: Recorder, directory: Path, *, loa
     report = _report(inputs, chain.anchors, command, stopped=False, curve_points=len(chain.curve))
     recorder.event(report)
     return report
-
-
-@dataclass(frozen=True)
-class _StepRecorder:
-    """Shows the steps of a chain as one training, one anchor after the other."""
-
-    recorder: Recorder
-    number: int
-    anchors: int
-    steps_before: int
-
-    def log(self, variant: str, step: int, metrics: Mapping[str, float]) -> None:
-        if step or not self.steps_before:
-            self.recorder.log(STUDENT, step + self.steps_before, metrics)
-
-    def event(self, event: Event) -> None:
-        if isinstance(event, RunReport):
-            return
-        if isinstance(event, Phase):
-            event = replace(event, anchor=self.number, anchors=self.anchors,
-                            total_steps=event.total_steps and event.total_steps * self.anchors)
-        elif isinstance(event, Headway):
-            share, left = event.share, event.seconds_left
-            if left is not None:  # the anchors to come take about as long as this one
-                left += (self.anchors - self.number) * (left / (1 - share) if share < 1 else 0.0)
-            event = replace(event, share=(self.number - 1 + share) / self.anchors, seconds_left=left)
-        elif isinstance(event, Evaluation):
-            event = replace(event, anchor=self.number)
-        elif isinstance(event, Sample | Processes):
-            event = replace(event, step=event.step + self.steps_before)
-        self.recorder.event(event)
-
-    def should_stop(self) -> bool:
-        return self.recorder.should_stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +147,7 @@ def train_anchor(inputs: ChainInputs, number: int, spec: AnchorSpec, anchors: li
     if not folder.is_dir():
         config = inputs.config.step(TeacherSpec(model=str(inputs.folder.path / teacher.folder)), student,
                                     f"{inputs.config.name or 'chain'}-{number}")
-        recorder = _StepRecorder(inputs.recorder, number, len(inputs.config.chain.anchors),
-                                 (number - 1) * (inputs.config.train.max_steps or 0))
+        recorder = AnchorRecorder(inputs.recorder, number, len(inputs.config.chain.anchors), _steps_of(inputs))
         report = distill(config, recorder, work, load=inputs.load)
         (work / STUDENT / "cost.json").write_text(json.dumps({"tokens": report.tokens, "seconds": report.seconds}))
         os.replace(work / STUDENT, folder)
@@ -308,10 +275,22 @@ def _save_slices(inputs: ChainInputs, tokenizer: Any) -> None:
     Held-out blocks on which everything is measured, others on which swaps and shapes are chosen, and training blocks for calibration.
     """
     _phase(inputs, "prepare data")
-    data = prepare(inputs.config.data, tokenizer, inputs.config.train.seed, cache_dir())
+    data = _prepared(inputs, tokenizer)
     validation, selection = _halves(data.validation, inputs.config.evaluation.blocks)
     for name, blocks in ((VALIDATION, validation), (SELECTION, selection), (CALIBRATION, data.train.take(CALIBRATION_BLOCKS))):
         write_slice(inputs.folder.path / name, blocks)
+
+
+def _prepared(inputs: ChainInputs, tokenizer: Any) -> PreparedData:
+    return prepare(inputs.config.data, tokenizer, inputs.config.train.seed, cache_dir())
+
+
+def _steps_of(inputs: ChainInputs) -> int:
+    """Return the optimiser steps of each anchor: all read the same blocks."""
+    train = inputs.config.train
+    if train.max_steps is not None:
+        return train.max_steps
+    return total_steps(train, len(_prepared(inputs, tokenizer_from_pretrained(inputs.folder.path / "anchors" / "0")).train))
 
 
 def _require_room(inputs: ChainInputs, largest: Anchor, sizes: Sequence[Dimensions]) -> None:

@@ -46,6 +46,14 @@ def test_a_stopped_chain_resumes_and_ends_the_same(tmp_path: Path, tiny_chain: P
         assert all(torch.equal(ours[key], value) for key, value in theirs.items())
 
 
+def test_anchors_that_are_trained_for_epochs_are_recorded_one_after_the_other(tmp_path: Path, tiny_chain: Path) -> None:
+    recorder, train = ListRecorder(), chain_recipe(tiny_chain.parent).to_dict()["train"]
+    build_chain(chain_recipe(tiny_chain.parent, train={**train, "max_steps": None, "num_train_epochs": 0.1},
+                             chain={"anchors": [{"layers": 2}, {"layers": 1}], "curve_points": 0}), recorder, tmp_path / "run")
+    logged = [step for _, step, name, _ in recorder.rows if name == "loss"]
+    assert logged == list(range(1, len(logged) + 1)) and len(logged) % 2 == 0 and logged, "no step of one anchor replaces another's"
+
+
 def test_anchors_must_descend(tmp_path: Path, tiny_chain: Path) -> None:
     config = chain_recipe(tiny_chain.parent, chain={"anchors": [{"layers": 4}]})
     with pytest.raises(ConfigError, match="descending size"):
