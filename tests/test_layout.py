@@ -191,6 +191,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workbench/store/names.py": ("tests/workbench/store/test_store.py",),
     "workbench/terminal/sweep_output.py": ("tests/workbench/terminal/test_sweeps.py",),
     "workbench/terminal/reference.py": ("tests/test_reference.py",),
+    "core/system/threads.py": ("tests/core/evaluation/test_speed.py",),
     "core/methods/orders.py": ("tests/core/methods/test_following.py",),
     "core/methods/shardable.py": ("tests/core/training/test_sharding.py",),
     "core/training/sharded_checkpoints.py": ("tests/core/training/test_sharding.py",),

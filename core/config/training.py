@@ -27,7 +27,8 @@ class TrainSpec(Config):
     adam_beta2: float = Field(0.98, gt=0, lt=1, description="number; AdamW's second-moment decay")
     max_grad_norm: float = Field(1.0, gt=0, le=MAX_FACTOR, description="norm; gradients are clipped to it")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=(
-        "format; auto takes bf16 where the processor or GPU computes it natively"))
+        "format; auto takes bf16 where a GPU computes it natively, or a processor does and is faster in it, as a measurement at its first "
+        "use finds"))
     save_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description=(
         "format; of the saved weights, which are trained in fp32 whatever they are saved in; auto takes the teacher's, without one that "
         "of the model that the student starts from, and fp32 for a new one"))

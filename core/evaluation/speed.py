@@ -25,7 +25,7 @@ from core.evaluation.bootstrap import bootstrap_median
 from core.evaluation.statistics import LEVEL, Estimate
 from core.events import Phase
 from core.recorder import ListRecorder, Recorder, StopRequested
-from core.system.devices import torch_threads
+from core.system.threads import torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,9 +18,9 @@ from core.export import FORMS, Form
 from core.export.agreement import Agreement
 from core.models import catalog
 from core.models.vocabulary import require_tokenizer_fits
-from core.system.devices import torch_threads
 from core.system.files import atomic_directory
 from core.system.provenance import git_commit, versions
+from core.system.threads import torch_threads
 
 if TYPE_CHECKING:
     from core.export.sessions import OnnxModel

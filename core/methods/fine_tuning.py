@@ -166,7 +166,7 @@ def _train(inputs: TaskInputs, folder: RunFolder, recorder: Recorder, evaluator:
         rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,))
 
     recorder.event(Phase("train", STUDENT))
-    with leading(Order(config.to_dict(), str(folder.path.absolute()), STUDENT)):
+    with leading(Order.to_train(config, inputs.dtype, folder.path, STUDENT)):
         tuned = fit(inputs, folder, recorder, before)
     folder.add_training(STUDENT, steps=tuned.steps, tokens=tuned.tokens, tokens_per_second=tuned.tokens_per_second)
     return tuned

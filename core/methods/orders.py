@@ -6,9 +6,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
+from core.config import ExperimentConfig
 from core.system import ranks
+
+if TYPE_CHECKING:
+    import torch
 
 HEARING_SECONDS = 10.0  # that the others get to hear of the end
 
@@ -32,6 +37,17 @@ class Order:
     layer_map: list[int] | None = None
     signals: str = ""
     blocks: str | None = None
+
+    @classmethod
+    def to_train(cls, config: ExperimentConfig, dtype: torch.dtype, folder: Path, variant: str, **rest: Any) -> Self:
+        """Return the order of a configuration, computed in the format that rank 0 has resolved: other machines may resolve another.
+
+        Args:
+            rest: further attributes.
+        """
+        plain = config.to_dict()
+        plain["train"]["precision"] = "bf16" if dtype.itemsize == 2 else "fp32"
+        return cls(plain, str(folder.absolute()), variant, **rest)
 
     @classmethod
     def of(cls, sent: Mapping[str, Any]) -> Self:

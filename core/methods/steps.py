@@ -388,7 +388,8 @@ def order_of(inputs: TrainingInputs, variant: str, folder: RunFolder) -> Order:
     blocks = None
     if inputs.corpus is not None and ranks.world() > 1:
         blocks = str(folder.make_once("blocks.npz", lambda partial: write_blocks(partial, inputs.data)))
-    return Order(inputs.config.to_dict(), str(folder.path.absolute()), variant, folder.progress.layer_map, folder.progress.signals, blocks)
+    return Order.to_train(inputs.config, inputs.dtype, folder.path, variant, layer_map=folder.progress.layer_map,
+                          signals=folder.progress.signals, blocks=blocks)
 
 
 def tokens_per_step(config: ExperimentConfig) -> int:

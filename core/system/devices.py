@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import functools
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -100,11 +98,16 @@ def use_only(device: torch.device, arguments: TrainingArguments) -> None:
 
 
 def resolve_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
-    """Return the format to compute in; ``auto`` is bf16 where the device computes it natively, fp32 elsewhere."""
+    """Return the format to compute in; ``auto`` is bf16 where the device computes it natively and is faster in it, fp32 elsewhere.
+
+    GPUs with such instructions always are; a processor is measured, at its first use (`core.system.precision`).
+    """
     import torch
 
+    from core.system.precision import bf16_pays
+
     if name == "auto":
-        name = "bf16" if native_bf16(device) else "fp32"
+        name = "bf16" if native_bf16(device) and (device.type != "cpu" or bf16_pays()) else "fp32"
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
 
 
@@ -137,16 +140,3 @@ def memory_available(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / GIB
     return machine.memory_available() / GIB
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute on so many threads inside the block."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

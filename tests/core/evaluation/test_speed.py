@@ -16,7 +16,7 @@ from core.evaluation.speed import Speed, forward_of, measure_speed, quick_latenc
 from core.events import Phase
 from core.models.header import ModelHeader
 from core.recorder import ListRecorder, StopRequested
-from core.system.devices import torch_threads
+from core.system.threads import torch_threads
 from tests.core.tiny import tiny_model
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from core.events import Processes
 from core.methods import run_experiment
+from core.methods.orders import Order
 from core.models import catalog
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT, ListRecorder
@@ -148,3 +150,12 @@ def test_a_run_of_two_is_resumed_by_one_and_the_other_way_round(tmp_path: Path) 
                 carry_out(plain, tmp_path / name, stop)
             rows |= recorded(tmp_path / name)["rows"]
         assert compared(rows) == pytest.approx(undisturbed, rel=1e-5, abs=1e-5), name
+
+
+@pytest.mark.parametrize(("resolved", "name"), [(torch.bfloat16, "bf16"), (torch.float32, "fp32")])
+def test_the_others_compute_in_the_format_that_rank_0_found_best(tmp_path: Path, resolved: torch.dtype, name: str) -> None:
+    config = parse_recipe(recipe(tmp_path, tmp_path, train={"max_steps": STEPS, "precision": "auto"}))
+    order = Order.to_train(config, resolved, tmp_path, STUDENT, signals="kept")
+    assert parse_recipe(dict(order.config)).train.precision == name
+    assert config.train.precision == "auto"
+    assert (order.variant, order.signals) == (STUDENT, "kept")

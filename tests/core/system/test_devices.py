@@ -7,7 +7,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 from safetensors import SafetensorError
 
 from core.errors import DeviceError
-from core.system import devices
+from core.system import devices, precision
 
 CPU = torch.device("cpu")
 
@@ -41,12 +41,16 @@ def test_an_absent_device_is_refused_with_those_there(machine, name: str) -> Non
         devices.resolve_device(name)
 
 
-def test_precision_follows_the_processors_instructions(machine) -> None:
+def test_precision_follows_the_processors_instructions_and_what_they_are_worth(machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "bf16_pays", lambda: True)
     machine(capabilities=("avx512_f",))
     assert devices.resolve_precision("auto", CPU) == torch.float32
     machine(capabilities=("avx512_f", "amx_bf16"))
     assert devices.resolve_precision("auto", CPU) == torch.bfloat16
     assert devices.resolve_precision("fp32", CPU) == torch.float32
+    monkeypatch.setattr(precision, "bf16_pays", lambda: False)
+    assert devices.resolve_precision("auto", CPU) == torch.float32
+    assert devices.resolve_precision("bf16", CPU) == torch.bfloat16
     machine()
     assert devices.resolve_precision("bf16", CPU) == torch.bfloat16
 
