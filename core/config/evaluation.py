@@ -43,7 +43,8 @@ class EvaluationSpec(Config):
     prompts: tuple[str, ...] = Field(("Write a positive one-line review.",), max_length=MAX_LISTED, description=(
         "texts; answered at every evaluation, or filled in where a text holds a [MASK]"))
     max_new_tokens: int = Field(40, ge=1, le=MAX_POSITIONS, description="tokens; longest sampled answer")
-    retention: RetentionSpec | None = Field(None, description="card; what the student keeps of its teacher (default: not measured)")
+    retention: RetentionSpec | None = Field(None, description=(
+        "card; what the student keeps of its teacher, or in a reading run without one of the reading teacher (default: not measured)"))
     ensemble_seeds: int | None = Field(None, ge=1, le=MAX_LISTED, description=(
         "seeds; of an ensemble's student, its control, and the same student of the first member alone: what the student keeps of the "
         "ensemble's gain (default: not compared)"))

@@ -225,9 +225,7 @@ class ReadingConfig(WithoutMasking, WithoutControl, ExperimentConfig):
     student: StudentSpec = Field(StudentSpec(), validate_default=True, description="model; what is trained")
     data: DataSpec = Field(DataSpec(), description="corpus; plain text for the reading teacher, which an oracle writes itself")
 
-    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("control", "evaluation.retention"),
-        "a reading run has controls of its own, reading.notes: remove control and evaluation.retention")
+    excludes: ClassVar[Mapping[str, str]] = {"control": "a reading run has controls of its own, reading.notes: remove control"}
 
     @classmethod
     def default_weights(cls, plain: Mapping[str, Any]) -> Mapping[str, float]:

@@ -138,6 +138,11 @@ class ReadingSpec(Config):
         return parse_address(self.model) if is_address(self.model) else None
 
     @property
+    def is_loaded(self) -> bool:
+        """Return whether the teacher is a model whose weights are here: no oracle, and none at an address."""
+        return self.model != ORACLE and self.address is None
+
+    @property
     def exam(self) -> tuple[str, ...]:
         """Return the names of the tasks that are scored."""
         if self.tasks == ("auto",):

@@ -29,7 +29,8 @@ from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.distillation_schedule import schedule_of
 from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve_metrics
 from core.methods.first_measurements import FirstMeasurements
-from core.methods.rehearsal import one_block, rehearse_documents, rehearse_exports, rehearse_saving
+from core.methods.rehearsal import rehearse_documents, rehearse_saving
+from core.methods.retention import card_scoring, measure_card, rehearse_card
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.schedule import ScheduledRecorder
@@ -53,10 +54,8 @@ from core.models.loading import model_from_pretrained
 from core.models.vocabulary import decode_text
 from core.recorder import CONTROL, STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
-from core.reports.retention_card import Card
-from core.reports.retention_run import measure_retention
 from core.reports.run_report import CorpusSummary, RunReport, SignalsSummary, StudentSummary
-from core.reports.task_scores import Scoring, scoring
+from core.reports.task_scores import Scoring
 from core.students.build import Student
 
 
@@ -83,7 +82,7 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
     folder, recorder = RunFolder(directory), ScheduledRecorder(recorder)
     inputs = load_inputs(config, folder, recorder, load, corpus)
     evaluation, evaluator = LanguageEvaluation.of(inputs, recorder), Evaluator(folder, recorder, variants_of(config))
-    retention = _scoring(inputs, recorder)  # read now, so that a task that cannot be read fails before any training
+    retention = card_scoring(inputs, recorder)  # read now, so that a task that cannot be read fails before any training
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
         first = FirstMeasurements(inputs, folder, evaluator, evaluation)
         for variant in variants_of(config):
@@ -134,14 +133,7 @@ def _rehearse(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, stu
     with torch.random.fork_rng(devices=cuda):  # the student's own draws stay what they are
         measured = evaluation.rehearse(student.model)
         rehearse_documents(folder.path, inputs.config, _report(inputs, folder, "", stopped=False), variants_of(inputs.config), measured)
-        teacher, spec = inputs.teacher, inputs.config.evaluation.retention
-        if retention is None or spec is None or teacher is None:
-            return
-        whole = {TEACHER: teacher, STUDENT: replace(teacher, model=plain_model(student.model))}
-        small = {who: one_block(teacher, each.model, who) for who, each in whole.items()}
-        retention.rehearse(small[STUDENT])
-        if spec.exports:
-            rehearse_exports(whole, small, recorder)
+        rehearse_card(inputs, folder, recorder, student, retention)
 
 
 def _curve(inputs: TrainingInputs, recorder: Recorder, evaluator: Evaluator, evaluation: LanguageEvaluation, first: FirstMeasurements,
@@ -165,7 +157,7 @@ def _finish(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, comma
     report = _report(inputs, folder, command, stopped=False)
     _write_documents(inputs.config, folder, report)  # whatever becomes of the card, what was trained is complete
     if retention is not None:
-        card = _retention_card(inputs, folder, recorder, retention)
+        card = measure_card(inputs, folder, recorder, retention)
         report = replace(_report(inputs, folder, command, stopped=False), retention=card)
         _write_documents(inputs.config, folder, report)
     folder.write_report(report)
@@ -176,23 +168,6 @@ def _finish(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, comma
 def _write_documents(config: ExperimentConfig, folder: RunFolder, report: RunReport) -> None:
     for variant in variants_of(config):
         write_folder_documents(folder.path / variant, config, report, variant=variant)
-
-
-def _scoring(inputs: TrainingInputs, recorder: Recorder) -> Scoring | None:
-    """Return how the models of the retention card are scored, if the recipe asks for the card."""
-    spec, train = inputs.config.evaluation.retention, inputs.config.train
-    if spec is None:
-        return None
-    return scoring(spec, inputs.objective.name, recorder, seed=train.seed, device=inputs.device, load=inputs.load)
-
-
-def _retention_card(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, retention: Scoring) -> Card:
-    config, variants, spec = inputs.config, variants_of(inputs.config), inputs.config.evaluation.retention
-    assert config.teacher is not None and inputs.teacher is not None and spec is not None, "the card compares a student with its teacher"
-    models = {"teacher": config.teacher.model, **{variant: str(folder.path / variant) for variant in variants}}
-    names = {"teacher": inputs.teacher.entry.name, STUDENT: config.name or STUDENT, CONTROL: CONTROL}
-    return measure_retention(models, spec, recorder, folder.path / "retention", retention, names=names,
-                             load=inputs.load)
 
 
 def _shape(student: Student) -> dict[str, Any]:

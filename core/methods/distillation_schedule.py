@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.events import STUDENT_BEFORE, TEACHER
 from core.methods.evaluator import ANSWERS, LANGUAGE, SENTIMENT, TRAINED, LanguageEvaluation
+from core.methods.retention import compared_parameters
 from core.methods.run_folder import RunFolder
 from core.methods.schedule import SCORES, TIMED, Part, Schedule
 from core.methods.steps import TrainingInputs, steps_of, tokens_per_step, variants_of
@@ -42,5 +43,5 @@ def schedule_of(inputs: TrainingInputs, folder: RunFolder, evaluation: LanguageE
     if card is not None:
         parts[TIMED] = Part(card.seconds, TIMED)
         scores = card.train_items * card.epochs * card.seeds * len(card.tasks)
-        parts[SCORES] = Part(SCORED_TOKENS * scores * (teacher + len(each) * parameters), SCORES)
+        parts[SCORES] = Part(SCORED_TOKENS * scores * (compared_parameters(inputs, parameters) + len(each) * parameters), SCORES)
     return Schedule(parts, folder.seconds, {TIMED: 1.0}), each

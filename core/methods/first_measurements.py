@@ -78,9 +78,10 @@ class FirstMeasurements:
 
     @property
     def _kept(self) -> bool:
-        """Whether the untrained student stays: beside a teacher, or as a new model that a method reads with before and after."""
+        """Whether the untrained student stays: beside a teacher, for the retention card, or with new weights that a method reads with."""
         config = self.inputs.config
-        return config.teacher is not None or (self.inputs.corpus is not None and config.student.model is None)
+        return config.teacher is not None or config.evaluation.retention is not None or (
+            self.inputs.corpus is not None and (config.student.model is None or config.student.init == "random"))
 
     def _done(self, subject: str) -> bool:
         return subject in self.folder.progress.measurements

@@ -27,6 +27,7 @@ from core.models.loading import model_from_config, tokenizer_from_pretrained
 from core.models.model_files import refuse_damaged
 from core.recorder import Recorder
 from core.reports.model_card import write_folder_documents
+from core.reports.retention_card import KINDS
 from core.reports.run_report import RunReport
 
 SAMPLE = ("A quiet film, and it's well acted.", "She said: \"No!\"\n\n  Two spaces, 12.5%, naïve 映画.")
@@ -103,7 +104,7 @@ def rehearse_exports(models: Mapping[str, LoadedModel], small: Mapping[str, Load
             graph.require_exportable(models[who].model, loaded.entry.task)
             graph.to_onnx(loaded.model.cpu(), loaded.entry.task, graph.input_names(loaded.model))
         except (ExportError, UnsupportedModelError) as error:
-            recorder.event(RunWarning(f"The card will have no exports of the {who}: {error}"))
+            recorder.event(RunWarning(f"The card will have no exports of the {KINDS[who].lower()}: {error}"))
 
 
 @contextmanager

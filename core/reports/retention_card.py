@@ -7,6 +7,8 @@
 
 The paper's own row stands beside ours: 40% smaller, 60% faster, 97% retained. A card is plain data; who is in it
 is a row, whether a student, its control (the same size trained without the teacher) or the same student exported.
+The first row is the teacher's, or that of what stands for it where a student reads notes and nothing is distilled
+(`STANDS_FOR_TEACHER`).
 """
 
 from __future__ import annotations
@@ -19,12 +21,21 @@ from typing import Any, ClassVar
 
 from core.evaluation.speed import ModelSpeed, stored_names
 from core.evaluation.statistics import LEVEL, Estimate, interval_words, mean, mean_interval, ratio_of_means
+from core.events import STUDENT_BEFORE, TEACHER
 from core.system import units
 
-TEACHER = "teacher"
-KINDS = {TEACHER: "Teacher", "student": "Student", "control": "Same size, not distilled",
-         **{f"{who} {form}": f"{who.capitalize()}, {words}" for who in (TEACHER, "student")
+READING_TEACHER = "reading_teacher"
+MODELS = {TEACHER: "Teacher", READING_TEACHER: "Reading teacher", STUDENT_BEFORE: "Student before training", "student": "Student"}
+KINDS = {**MODELS, "control": "Same size, not distilled",
+         **{f"{who} {form}": f"{title}, {words}" for who, title in MODELS.items()
             for form, words in (("onnx", "ONNX"), ("onnx-int8", "ONNX int8"))}}
+# Kinds of first rows that are no teacher's -> what the card says of it.
+STANDS_FOR_TEACHER = {
+    READING_TEACHER: ("No model was distilled: the reading teacher, which takes the notes, stands for the teacher. A student learns from "
+                      "its notes, never from its probabilities."),
+    STUDENT_BEFORE: ("No model was distilled, and what takes the notes, an oracle or a chat server, has no weights here: the student "
+                     "before training stands for the teacher. Retained says what reading left of its scores, above 100% where they rose; "
+                     "in size and speed it is compared with itself.")}
 TASK_NAMES = {"imdb": "IMDb", "rt": "Rotten Tomatoes", "sst2": "SST-2", "squad": "SQuAD"}
 TOLERANCE = 0.15  # of the measured ratio around the predicted one (claim A4)
 DASH = units.UNKNOWN
@@ -163,7 +174,7 @@ class Card:
     """The card.
 
     Attributes:
-        rows: the teacher first.
+        rows: the teacher first, or what stands for it.
         seeds: of the fine-tunings.
         timing: None where nothing was timed.
         train_items, epochs: of each fine-tuning, at most; None for zero-shot scores.
@@ -181,8 +192,18 @@ class Card:
 
     @property
     def teacher(self) -> Row:
-        """Return the teacher's row, which is the first."""
+        """Return the first row: the teacher's, or that of what stands for it."""
         return self.rows[0]
+
+    @property
+    def stands_for_teacher(self) -> str:
+        """Say what stands for the teacher in the first row; empty where it is the teacher."""
+        return STANDS_FOR_TEACHER.get(self.teacher.kind, "")
+
+    @property
+    def compared_with(self) -> str:
+        """Return whose numbers the shares are of, as "the teacher"."""
+        return f"the {self.teacher.title.lower()}" if self.stands_for_teacher else "the teacher"
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -312,7 +333,7 @@ def table(card: Card) -> tuple[list[str], list[list[str]]]:
 
 def notes(card: Card) -> list[str]:
     """Return what the numbers were measured on, and the level, method and n of every kind of interval."""
-    said = []
+    said = [card.stands_for_teacher] if card.stands_for_teacher else []
     if card.timing is not None:
         timing = card.timing
         threads = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}"
@@ -330,8 +351,8 @@ def notes(card: Card) -> list[str]:
         single = "; one seed, without an interval" if card.train_items else ""
         spread = f"; seeds {', '.join(map(str, card.seeds))}, ± half of the {kind}" if several else single
         margin = f", in brackets the {kind}, paired" if several else ""
-        said.append(f"Scores: {counts}, {tuned}{spread}. Retained: mean score over the teacher's on the same items{margin}; macro: of the "
-                    "mean over the tasks.")
+        said.append(f"Scores: {counts}, {tuned}{spread}. Retained: mean score over that of {card.compared_with} on the same items{margin}; "
+                    "macro: of the mean over the tasks.")
     if card.row("control") is not None:
         said.append(f"{KINDS['control']}: the same student trained on the same tokens without the teacher.")
     said.append(f"{card.published.name}: {card.published.teacher} is its teacher; arXiv {card.published.arxiv}, {card.published.place}.")

@@ -26,7 +26,7 @@ from core.events import Phase, RunWarning, ScoringTask
 from core.models import catalog
 from core.models.entries import LoadedModel, ModelEntry
 from core.recorder import Recorder, StopRequested
-from core.reports.retention_card import Card, Row, Score, TaskScores, Timing
+from core.reports.retention_card import KINDS, Card, Row, Score, TaskScores, Timing
 from core.reports.task_scores import Load, Scoring
 from core.system.files import read_json, write_json
 
@@ -42,7 +42,8 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
     """Measure the card, or resume it.
 
     Args:
-        models: who (``teacher`` first, ``student``, ``control``) -> model reference: a folder, or any that `load` takes.
+        models: who (first ``teacher``, or the kind of row that stands for it; ``student``, ``control``) -> model reference: a folder, or
+            any that `load` takes.
         recorder: gets ``phase`` (name, who, task, seed, done, total); queried for a stop between what is kept.
         directory: where everything of this card is kept; of one run, whose models do not change.
         scoring: how they are scored, as `core.reports.task_scores.scoring` gives it.
@@ -95,7 +96,7 @@ def _speed(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, p
 
 def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
              threads: int) -> tuple[dict[str, OnnxModel], dict[str, OnnxModel]]:
-    """Return the exports of teacher and student by kind of row, on one thread, and on all.
+    """Return the exports of student and what it is compared with by kind of row, on one thread, and on all.
 
     A model that cannot be exported has no such row, and the recorder gets a warning.
     """
@@ -103,7 +104,7 @@ def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
     from core.export.sessions import OnnxModel
 
     single: dict[str, OnnxModel] = {}
-    for who in ("teacher", "student"):
+    for who in (next(iter(loaded)), "student"):
         if recorder.should_stop():
             raise StopRequested
         recorder.event(Phase("export", subject=who))
@@ -111,7 +112,7 @@ def _exports(loaded: Mapping[str, LoadedModel], work: Path, recorder: Recorder,
         try:
             single |= {f"{who} {form}": each for form, each in onnx_models(loaded[who], work / who).items()}
         except (ExportError, UnsupportedModelError, CompatibilityError) as error:
-            recorder.event(RunWarning(f"The card has no exports of the {who}: {error}"))
+            recorder.event(RunWarning(f"The card has no exports of the {KINDS[who].lower()}: {error}"))
     return single, {kind: OnnxModel(each.path, threads) for kind, each in single.items()}
 
 

@@ -38,3 +38,13 @@ def test_a_teacher_that_is_a_model_reads_a_text_and_a_student_continues_from_a_m
 def test_the_advanced_form_has_the_same_section(open_page: Open) -> None:
     page = open_page("new", recipe="reading", form="Advanced")
     assert page.selectbox(key="field.reading.model").value == "oracle"
+
+
+def test_a_retention_card_is_offered_without_a_teacher_that_is_distilled(open_page: Open) -> None:
+    page = open_page("new", recipe="reading", form="Advanced")
+    page.session_state["advanced tab"] = "Evaluation"
+    page = fault_free(page.run())
+    toggle = next(each for each in page.toggle if each.label == "Retention card")
+    page = fault_free(toggle.set_value(True).run())
+    config = parse_recipe(written(page))
+    assert config.teacher is None and config.evaluation.retention is not None and config.evaluation.retention.tasks == ("imdb", "rt")

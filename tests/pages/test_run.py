@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,15 @@ def test_a_retention_card_stands_in_a_tab_of_its_own(open_page: Open, store: Sto
     assert "predict 67%" in help_text and "within 15%" in help_text
     assert "1,250 items" in texts(page) and "arXiv 1910" in texts(page)
     assert any(each.label == "Retention card (CSV)" for each in page.get("link_button"))
+
+
+def test_a_card_without_a_teacher_says_first_what_stands_for_it(open_page: Open, store: Store):
+    known = card()
+    run = examples.with_card(store, card=replace(known, rows=(replace(known.teacher, kind="student_before"), *known.rows[1:])))
+    page = tab(open_page("run", run=run.name), run, "Retention")
+    assert texts(page).count("the student before training stands for the teacher") == 1
+    assert next(each.help for each in page.metric if each.label == "Retained").startswith(
+        "Its mean score over the tasks, over the student before training's.")
 
 
 def test_a_card_that_is_not_there_yet_is_announced(open_page: Open, store: Store):

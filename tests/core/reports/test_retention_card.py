@@ -24,6 +24,17 @@ def test_smaller_faster_and_retained_are_those_of_the_definitions() -> None:
     assert known.macro(student).value == pytest.approx((0.89 + 0.78) / (0.91 + 0.80))
 
 
+@pytest.mark.parametrize(("kind", "whose"), [
+    ("reading_teacher", "the reading teacher"), ("student_before", "the student before training"), ("teacher", "the teacher")])
+def test_a_card_says_what_stands_for_the_teacher(kind: str, whose: str) -> None:
+    known = card()
+    other = replace(known, rows=(replace(known.teacher, kind=kind), *known.rows[1:]))
+    assert other.compared_with == whose and f"mean score over that of {whose} on the same items" in markdown(other)
+    assert other.smaller(other.row("student")) == known.smaller(known.row("student"))
+    assert ("stands for the teacher" in markdown(other)) == (kind != "teacher") == bool(other.stands_for_teacher)
+    assert Card.from_dict(other.to_dict()) == other
+
+
 def test_the_teacher_keeps_everything_with_certainty() -> None:
     known = card()
     assert known.macro(known.teacher) == Estimate(1.0, 1.0, 1.0, 0.95, 3, "student_t", "seeds")

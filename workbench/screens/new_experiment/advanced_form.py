@@ -119,12 +119,12 @@ def _evaluation(tab: str, drawn: Drawn | None, errors: Errors) -> None:
     if experiment_form.kind() == "masked":
         st.caption(":material/info: A masked language model does not generate answers. Its understanding of reviews is measured by the "
                    "retention card, which fine-tunes teacher and student alike.")
-    if draft()["teacher"]:
+    if draft()["teacher"] or draft()["reading"]:
         st.toggle("Retention card", help="After training: what the student keeps of its teacher on labelled tasks, and how much "
                   f"smaller and faster it is, beside the published figures.\n\nIn recipes: `{forms.RETENTION}`",
                   **bound("has retention", draft()[forms.RETENTION], controls.keep, forms.RETENTION))
     section_errors(errors, forms.RETENTION)
-    if draft()["teacher"] and draft()[forms.RETENTION]:
+    if (draft()["teacher"] or draft()["reading"]) and draft()[forms.RETENTION]:
         _group("Retention card", TABS[tab]["Retention card"], errors)
 
 

@@ -47,8 +47,8 @@ PHASES = {"load teacher": "Loading the teacher", "load models": "Loading the mod
           "steps": "Training", "evaluate": "Evaluating {who} on held-out text",
           "time one sequence": "Timing the models, one sequence at a time", "time a batch": "Timing the models, a batch at a time",
           "retention": "Scoring {who} on a labelled task{place}"}
-MEASURED = {"teacher": "the teacher", "student": "the student", "student_before": "the student before training",
-            "student_after": "the trained student", "control": "the trained control"}
+MEASURED = {"teacher": "the teacher", "reading_teacher": "the reading teacher", "student": "the student",
+            "student_before": "the student before training", "student_after": "the trained student", "control": "the trained control"}
 
 COUNTED = ("sentiment_accuracy", "accuracy", "answer_f1")  # shares of items: their standard error is the measurement's own
 OF_TOKENS = ("masked_accuracy", "agreement")  # shares of tokens

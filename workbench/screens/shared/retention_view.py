@@ -24,32 +24,39 @@ def show(card: Card, *, name: str) -> None:
         name: of what it belongs to, for the file that is downloaded.
     """
     student = card.row("student")
+    if card.stands_for_teacher:
+        st.info(views.plain(card.stands_for_teacher), icon=":material/info:")
     if student is not None:
         _headlines(card, student)
     points = retained_points(card)
     if len(points):
         st.subheader("What is retained", anchor=False)
-        live_plotly(charts.intervals(points, x_title="share of the teacher's score", colours=series_colours(card), reference=1.0,
+        live_plotly(charts.intervals(points, x_title=f"share of {_whose(card)} score", colours=series_colours(card), reference=1.0,
                                      hollow={card.published.name}, tick_format=".1~%"),
-                    key=f"retained.{name}", label="Share of the teacher's score on each task")
+                    key=f"retained.{name}", label=f"Share of {_whose(card)} score on each task")
         kinds = {words for row in card.rows for task in card.tasks if (kept := card.retained(row, task)) and (words := kept.interval_words)}
         st.caption(f"Lines: {' or '.join(sorted(kinds))}, paired." if kinds else "One seed: no intervals.")
     head, body = retention_card.table(card)
     views.text_table(head, body, numbers=True, label="Retention card", first_width="13rem")
     for note in retention_card.notes(card):
-        st.caption(views.plain(note))
+        if note != card.stands_for_teacher:  # which stands above
+            st.caption(views.plain(note))
     with st.container(horizontal=True):
         download("Retention card (CSV)", lambda: card_csv(card), file_name=f"{name}-retention.csv", mime="text/csv", key="retention csv")
 
 
+def _whose(card: Card) -> str:
+    return f"{card.compared_with}'s"
+
+
 def _headlines(card: Card, student: Row) -> None:
-    paper = card.published
+    paper, whose, of_first = card.published, _whose(card), card.compared_with[len("the "):].capitalize()
     with st.container(horizontal=True, key="retention headlines"):
-        _headline("Smaller", card.smaller(student), paper.smaller, paper.name, "Share of the teacher's parameters that it does without.")
+        _headline("Smaller", card.smaller(student), paper.smaller, paper.name, f"Share of {whose} parameters that it does without.")
         _headline("Faster", card.faster(student), paper.faster, paper.name,
-                  f"Teacher's latency over the student's, less one; one sequence on one thread.{_prediction(card, student)}")
+                  f"{of_first}'s latency over the student's, less one; one sequence on one thread.{_prediction(card, student)}")
         if card.tasks:
-            _headline("Retained", card.macro(student), paper.retained, paper.name, "Its mean score over the tasks, over the teacher's.")
+            _headline("Retained", card.macro(student), paper.retained, paper.name, f"Its mean score over the tasks, over {whose}.")
 
 
 def _prediction(card: Card, student: Row) -> str:
@@ -70,7 +77,7 @@ def _headline(label: str, share: Estimate | float | None, published: float, name
 
 
 def retained_points(card: Card) -> pd.DataFrame:
-    """Return what `charts.intervals` draws: the share of the teacher's score that each row keeps of each task and of all together."""
+    """Return what `charts.intervals` draws: the share of the first row's score that each row keeps of each task and of all together."""
     found: list[tuple[str, str, Estimate | None]] = []
     for task in card.tasks:
         found += [(retention_card.task_name(task), row.title, card.retained(row, task)) for row in card.rows[1:]]
