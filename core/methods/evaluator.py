@@ -189,6 +189,8 @@ class LanguageEvaluation:
         device = plain_model(model).device  # a student whose weights will be shared out is not on the run's device yet
         small = replace(self.shortened(blocks=1, reviews=0, prompts=0), recorder=NullRecorder(), device=device,
                         teacher=self.teacher if device.type == self.device.type else None)
+        if self.corpus is not None:
+            self.corpus.rehearse(model, self.tokenizer, device, self.dtype)
         found = small.language(model)
         if not self.sentiment_items:
             return found

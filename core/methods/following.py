@@ -46,6 +46,9 @@ class _Given:
     def measure(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
         raise AssertionError("rank 0 measures")
 
+    def rehearse(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> None:
+        raise AssertionError("rank 0 tries it")
+
 
 def follow(load: Load) -> Report:
     """Train with rank 0 until it has ended; return its report.

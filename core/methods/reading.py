@@ -16,12 +16,14 @@ from pathlib import Path
 import torch
 
 from core.config import ReadingConfig
+from core.config.reading import ORACLE
 from core.methods.distillation import distill
 from core.methods.first_measurements import BEFORE
 from core.methods.run_folder import RunFolder
 from core.methods.steps import Load
 from core.models import catalog
 from core.reading.annotation import Annotation, annotate
+from core.reading.context import readers, require_context
 from core.reading.corpus import ReadingCorpus, held_out_texts
 from core.reading.tasks import load_tasks
 from core.reading.texts import text_paragraphs
@@ -29,6 +31,8 @@ from core.reading.together import FILE, chosen_sentences, student_notes, write_t
 from core.recorder import STUDENT, Recorder
 from core.reports.run_report import RunReport, StudentSummary
 from core.system.devices import resolve_device
+
+NOTES = "notes"  # the folder of the Arrow dataset
 
 
 def read_and_train(config: ReadingConfig, recorder: Recorder, directory: Path, *, load: Load = catalog.load,
@@ -41,14 +45,17 @@ def read_and_train(config: ReadingConfig, recorder: Recorder, directory: Path, *
 
     Raises:
         StopRequested: with the report of what is known so far; while notes are taken without ``data``.
+        CompatibilityError: a model that is scored cannot read every item.
         StillhouseError: as `core.reading.annotation.annotate`, `core.reading.tasks.load_tasks` and `core.methods.distillation.distill`.
     """
     folder, spec = RunFolder(directory), config.reading
     held_out = held_out_texts(spec, config.data)
-    load_tasks(spec, ())  # read now, so that a task that cannot be read fails before any note is taken
+    tasks = load_tasks(spec, ())  # read now, so that a task that cannot be read fails before any note is taken
+    if spec.model != ORACLE and not (folder.path / NOTES).is_dir():  # else there is nothing to wait for: the first step is near
+        require_context(spec.exam, tasks, readers(config, load))
     with folder.stop_reported(lambda: _report(config, folder, command)):
         annotated = take_notes(config, recorder, load)
-    folder.make_once("notes", annotated.save)
+    folder.make_once(NOTES, annotated.save)
     tasks = load_tasks(spec, annotated.paragraphs)
     corpus = ReadingCorpus(spec, config.data, annotated.paragraphs, held_out, tasks, config.train.seed)
     report = distill(config, recorder, directory, load=load, command=command, corpus=corpus)

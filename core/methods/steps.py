@@ -71,6 +71,9 @@ class Corpus(Protocol):
     def measure(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> Metrics:
         """Return what is measured of a model besides held-out text."""
 
+    def rehearse(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> None:
+        """Measure a little of it, and raise what would stop it."""
+
 
 @dataclass(frozen=True)
 class TrainingInputs:

@@ -9,7 +9,7 @@ from core.config import BridgeConfig, ExperimentConfig, ReadingConfig
 from core.models import compatibility
 from core.models.architectures import architecture_of
 from core.models.entries import LoadedModel
-from core.planning.models import summary
+from core.planning.models import PlannedModels, summary
 from core.planning.preflight import PreflightReport
 from core.recorder import NullRecorder
 from core.system.paths import cache_dir
@@ -44,6 +44,7 @@ def planned_inputs(config: ExperimentConfig, found: PreflightReport, load: Calla
         return None
     if isinstance(config, ReadingConfig):
         found.tell("text", f"Up to {config.reading.paragraphs:,} paragraphs, which {config.reading.model} reads when the run starts.")
+        check_reading_tasks(config, found, load)
         return None
     spec, reference = config.teacher, config.student.model
     if spec is None and config.student.from_scratch is not None:
@@ -71,6 +72,30 @@ def planned_inputs(config: ExperimentConfig, found: PreflightReport, load: Calla
         return None
     packed = _packed(config, found, teacher)
     return TrainingInputs(config, load, device, dtype, *packed, teacher) if packed is not None else None
+
+
+def check_reading_tasks(config: ReadingConfig, found: PreflightReport, load: Callable[..., LoadedModel]) -> None:
+    """Record whether those who are scored can read every item; a task may have to be downloaded."""
+    from core.reading.context import readers, require_context
+    from core.reading.tasks import load_tasks
+
+    names = config.reading.exam
+    found.take("reading tasks", lambda: require_context(names, load_tasks(config.reading, ()), readers(config, load)))
+
+
+def check_local_reading_tasks(config: ReadingConfig, found: PreflightReport, models: PlannedModels) -> None:
+    """Record the same of the tasks that are here, for students whose tokenizer is read without their weights."""
+    from core.models.loading import tokenizer_from_pretrained
+    from core.reading.context import Reader, local_tasks, new_student, require_context
+    from core.reading.tasks import load_tasks
+
+    names, origin = local_tasks(config.reading.exam), models.origin
+    spec = config.reading.model_copy(update={"tasks": names})
+    if not names or (origin is not None and (origin.path is None or not origin.path.is_dir())):
+        return
+    found.take("reading tasks", lambda: require_context(names, load_tasks(spec, ()), [
+        new_student(config) if origin is None or origin.path is None else
+        Reader(origin.name, tokenizer_from_pretrained(origin.path), models.context)]))
 
 
 def _packed(config: ExperimentConfig, found: PreflightReport, tokenizer_source: LoadedModel) -> Packed | None:

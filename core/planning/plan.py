@@ -33,7 +33,7 @@ from core.models.entries import LoadedModel, ModelEntry
 from core.models.header import precision_of
 from core.planning import memory, preflight
 from core.planning.ensembles import check_ensemble, check_ensemble_teacher
-from core.planning.inputs import counted, planned_inputs
+from core.planning.inputs import check_local_reading_tasks, counted, planned_inputs
 from core.planning.memory import Memory
 from core.planning.models import ModelSize, PlannedModels, described, planned_models, size_of, summary
 from core.planning.preflight import Check, PreflightReport
@@ -93,7 +93,8 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     """Return what is known at once: of a GPU only its presence is checked, and no hub dataset is requested.
 
     Args:
-        read_tokenizers: also compare the tokenizer of the model that the student is made of with its rows; imports Transformers.
+        read_tokenizers: also compare the tokenizer of the model that the student is made of with its rows, and with the items of reading
+            tasks; imports Transformers.
     """
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
@@ -107,6 +108,8 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     if read_tokenizers and origin is not None and origin.path is not None and origin.path.is_dir():
         found.take("vocabulary", lambda: compatibility.require_tokenizer_rows(origin))
     planned = _static(config, found, models, whole)
+    if read_tokenizers and models is not None and isinstance(config, ReadingConfig):
+        check_local_reading_tasks(config, found, models)
     here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
     preflight.check_processes(found, config.train)
     if models is not None and here == "cpu":

@@ -46,7 +46,7 @@ class Check:
 
     Attributes:
         name: teacher, student, anchors, objective, writer, prompts, text, trackers, block length, trained length, retention tasks, disk,
-            device, processes, sharding, images, members, ensemble, generalist,
+            reading tasks, device, processes, sharding, images, members, ensemble, generalist,
             memory, vocabulary; in a complete plan also kept answers, rehearsal and
             teacher's lead.
         message: what was found; when it is not `ok`, what was expected too.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TEXT_SEED = 0  # of an oracle's text, and of the order of the house corpus; the seed of a run is that of its training
 GIVE_UP_AFTER = 40  # answers, none of them valid
 SHOWN = 10  # of those
+TRIED = 20  # longest sentences, whose prompts are tried before the first answer
 REPORT_EVERY = 1.0  # seconds between two events
 OTHER_SCRIPT = 0.5  # share of letters outside the Latin script from which a prompt in it is doubtful
 
@@ -176,7 +177,10 @@ def annotate(spec: ReadingSpec, texts: Callable[[], Iterable[Paragraph]], record
             missing = [sentence for sentence in sentences if answers.get(sentence) is None]
             if missing:
                 stop_if_requested(recorder)
-                made_teacher = made_teacher or teacher()
+                if made_teacher is None:
+                    made_teacher = teacher()
+                    made_teacher.require_room([prompt_of(spec, each).replace(SENTENCE, sentence) for each in wanted(spec)
+                                               for sentence in sorted(sentences, key=len)[-TRIED:]])
                 _query(spec, behaviour, missing, answers, work, made_teacher, recorder, sentences)
                 queried += len(missing)
     found = _assembled(paragraphs, spec, work, identity, time.monotonic() - started, queried)

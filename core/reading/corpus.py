@@ -18,7 +18,7 @@ from core.reading.items import Item, ReadingTask
 from core.reading.notes import ReadParagraph
 from core.reading.oracle import oracle_paragraphs
 from core.reading.oracle_tasks import oracle_items
-from core.reading.scoring import score_tasks
+from core.reading.scoring import longest_item, score_tasks
 from core.reading.streams import documents
 from core.reading.texts import text_paragraphs
 
@@ -82,3 +82,8 @@ class ReadingCorpus:
     def measure(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
         """Return the accuracy of each task and their mean."""
         return score_tasks(model, tokenizer, self.tasks, device, dtype=dtype)
+
+    def rehearse(self, model: torch.nn.Module, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> None:
+        """Score the longest item of each task, so that what cannot be scored is found before the first step."""
+        small = [ReadingTask(task.name, (longest_item(tokenizer, task)[0],)) for task in self.tasks]
+        score_tasks(model, tokenizer, small, device, dtype=dtype)

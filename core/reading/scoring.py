@@ -62,6 +62,14 @@ def item_scores(model: Any, tokenizer: Any, items: Sequence[Item], device: torch
     return [[next(scores) for _ in item.candidates] for item in items]
 
 
+def longest_item(tokenizer: Any, task: ReadingTask) -> tuple[Item, int]:
+    """Return the item that takes the most tokens, prompt and candidate together, and how many."""
+    pairs = [(item, (item.prompt, candidate)) for item in task.items for candidate in item.candidates]
+    lengths = [len(ids) for ids, _ in encode_pairs(tokenizer, [pair for _, pair in pairs])]
+    longest = max(range(len(pairs)), key=lengths.__getitem__)
+    return pairs[longest][0], lengths[longest]
+
+
 def is_right(item: Item, scores: Sequence[float]) -> bool:
     """Return whether the right candidate has the highest score; the first of equal ones counts."""
     return max(range(len(scores)), key=scores.__getitem__) == item.right

@@ -24,6 +24,9 @@ class ReadingTeacher(Protocol):
 
     name: str
 
+    def require_room(self, prompts: Sequence[str]) -> None:
+        """Raise CompatibilityError for a prompt that is too long, where that is known beforehand."""
+
     def start_from(self, prompt_tokens: int, answer_tokens: int) -> None:
         """Count what earlier calls used against the budget."""
 
@@ -79,6 +82,10 @@ class LocalTeacher:
     def __init__(self, loaded: LoadedModel, spec: ReadingSpec) -> None:
         self.name, self._loaded, self._spec = loaded.entry.name, loaded, spec
 
+    def require_room(self, prompts: Sequence[str]) -> None:
+        """Raise CompatibilityError for a prompt that leaves no room for an answer."""
+        self._encoded(prompts)
+
     def start_from(self, prompt_tokens: int, answer_tokens: int) -> None:
         """Nothing is billed."""
 
@@ -86,21 +93,11 @@ class LocalTeacher:
         """Answer prompts, a batch at a time."""
         import torch
 
-        from core.data.conversation import context_length
-        from core.data.prepare import text_edges
         from core.generation.batched import Candidates, generate_batch
         from core.models.vocabulary import decode_text
 
         model, tokenizer, spec = self._loaded.model, self._loaded.tokenizer, self._spec
-        begin, _ = text_edges(tokenizer)
-        room = context_length(model) - spec.max_new_tokens
-        encoded = [([] if begin is None else [begin]) + tokenizer(prompt, add_special_tokens=False).input_ids for prompt in prompts]
-        longest = max(map(len, encoded))
-        if longest > room:
-            raise CompatibilityError(f"A prompt with its sentence takes {longest} tokens of '{self.name}'.", f"It reads {room} beside an "
-                                     "answer.",
-                                     "Shorten the prompts or reading.longest.", field="reading.entity_prompt")
-        ends = line_ends(tokenizer)
+        encoded, ends = self._encoded(prompts), line_ends(tokenizer)
         for start in range(0, len(prompts), spec.batch_size):  # in order: a reader watches the text from its beginning
             batch = range(start, min(start + spec.batch_size, len(prompts)))
             answers = generate_batch(model, tokenizer, [encoded[number] for number in batch], max_new_tokens=spec.max_new_tokens,
@@ -111,6 +108,22 @@ class LocalTeacher:
                 keep(number, Answer(decode_text(tokenizer, ids, skip_special_tokens=True).strip(), len(ids) < spec.max_new_tokens,
                                     len(encoded[number]), len(ids)))
         return True
+
+    def _encoded(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of prompts. Raises CompatibilityError where the longest leaves no room for an answer."""
+        from core.data.conversation import context_length
+        from core.data.prepare import text_edges
+
+        tokenizer = self._loaded.tokenizer
+        begin, _ = text_edges(tokenizer)
+        room = context_length(self._loaded.model) - self._spec.max_new_tokens
+        encoded = [([] if begin is None else [begin]) + tokenizer(prompt, add_special_tokens=False).input_ids for prompt in prompts]
+        longest = max(map(len, encoded))
+        if longest > room:
+            raise CompatibilityError(f"A prompt with its sentence takes {longest} tokens of '{self.name}'.", f"It reads {room} beside an "
+                                     "answer.",
+                                     "Shorten the prompts or reading.longest.", field="reading.entity_prompt")
+        return encoded
 
 
 def line_ends(tokenizer: Any) -> set[int]:
@@ -123,6 +136,9 @@ class ChatTeacher:
 
     def __init__(self, client: ChatClient, spec: ReadingSpec) -> None:
         self.name, self.client, self._spec = client.address.name, client, spec
+
+    def require_room(self, prompts: Sequence[str]) -> None:
+        """Leave it to the server, which knows its context."""
 
     def start_from(self, prompt_tokens: int, answer_tokens: int) -> None:
         """Count what earlier calls used against the budget."""

@@ -63,13 +63,15 @@ def _asking(model: Any, tokenizer: Any, separator: str) -> Callable[[Sequence[st
     from core.reading.teachers import line_ends
 
     begin, _ = text_edges(tokenizer)
-    first, room, ends = [] if begin is None else [begin], context_length(model) - LONGEST, line_ends(tokenizer)
+    context, ends = context_length(model), line_ends(tokenizer)
+    longest = min(LONGEST, context // 2)  # of a note, so that the end of its sentence fits too
+    first, room = [] if begin is None else [begin], context - longest
 
     def ask(sentences: Sequence[str], behaviour: Behaviour, stop: Callable[[], bool]) -> list[str] | None:
         label = LABELS[behaviour]
         texts = [f"{sentence}{separator}{label}" for sentence in sentences]
         prompts = [(first + tokenizer(text, add_special_tokens=False).input_ids)[-room:] for text in texts]
-        answers = generate_batch(model, tokenizer, prompts, max_new_tokens=LONGEST, candidates=Candidates(0.0, 1, 1.0),
+        answers = generate_batch(model, tokenizer, prompts, max_new_tokens=longest, candidates=Candidates(0.0, 1, 1.0),
                                  generator=torch.Generator(), stop=stop, end_ids=ends)
         return None if answers is None else [f"{label} {decode_text(tokenizer, ids, skip_special_tokens=True).strip()}" for ids in answers]
 

@@ -8,14 +8,16 @@ import pyarrow as pa
 import pytest
 
 from core.config import ReadingConfig
-from core.errors import ConfigError, DataError
+from core.errors import CompatibilityError, ConfigError, DataError, SetField
+from core.events import Annotating
+from core.generation import batched
 from core.methods import run_experiment
 from core.models import catalog
 from core.reading.annotation import load_paragraphs
-from core.reading.together import read_together
+from core.reading.together import read_together, student_notes
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, StopRequested
-from tests.core.chat_models import save_chat_model
+from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 
 TRAIN = {"max_steps": 3, "per_device_train_batch_size": 2, "save_steps": 2, "precision": "fp32", "device": "cpu"}
 EVALUATION = {"eval_steps": 100, "blocks": 2, "prompts": []}
@@ -74,6 +76,37 @@ def test_a_task_that_cannot_be_read_fails_before_anything_else(student: str, tmp
     with pytest.raises(DataError, match="prompt, candidates and label"):
         run_experiment(config({"model": student}, {"tasks": [str(tmp_path / "task.jsonl")]}), recorder, tmp_path / "run", load=catalog.load)
     assert not recorder.events
+
+
+def test_a_student_that_cannot_read_an_item_is_refused_before_a_note_is_taken(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"Film number {number} has a very good script." for number in range(40)))
+    short = str(save_chat_model(tmp_path / "short", positions=200))
+    recorder = ListRecorder()
+    with pytest.raises(CompatibilityError, match=r"An item of house-sentiment takes .* reads 200") as refused:
+        run_experiment(config({"model": short}, {"model": short, "tasks": ["house-sentiment", "typing"]},
+                              data={"source": str(text), "block_length": 64}), recorder, tmp_path / "run", load=catalog.load)
+    assert refused.value.suggestion == SetField("reading.tasks", ["typing"]) and not recorder.of(Annotating)
+
+
+def test_a_new_student_that_cannot_read_an_item_is_refused_before_its_first_step(tmp_path: Path) -> None:
+    recorder = ListRecorder()
+    with pytest.raises(CompatibilityError, match="The model reads 24"):
+        run_experiment(config({"from_scratch": {**SCRATCH, "positions": 24}}, data={"block_length": 16}), recorder, tmp_path,
+                       load=catalog.load)
+    assert not recorder.rows and not (tmp_path / STUDENT).exists()
+
+
+def test_a_note_and_its_sentence_share_a_short_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = chat_model(positions=32), list[int]()
+
+    def generate(model, tokenizer, prompts, *, max_new_tokens: int, **_) -> list[list[int]]:
+        seen.extend(len(prompt) + max_new_tokens for prompt in prompts)
+        return [[] for _ in prompts]
+
+    monkeypatch.setattr(batched, "generate_batch", generate)
+    student_notes(model, chat_tokenizer(), ["A quiet film with a very good script and old jokes, naïve and touching."], "\n")
+    assert seen == [32, 32]
 
 
 @pytest.mark.parametrize(("changes", "field"), [

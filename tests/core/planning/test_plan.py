@@ -365,3 +365,31 @@ def test_an_ensemble_is_planned_from_its_members_and_images(tmp_path: Path) -> N
     wrong = plan(parse_recipe({"kind": "ensemble", "ensemble": {"members": [{"model": "house-chat"}]}, "images": {"source": "nowhere"}}),
                  measure=False)
     assert set(failed(wrong)) == {"images", "members"} and not wrong.fits
+
+
+@pytest.mark.parametrize("kind", ["static", "whole"])
+@pytest.mark.parametrize("student", ["model", "new"])
+def test_a_reading_run_whose_student_cannot_read_every_item_does_not_fit(kind: str, student: str, corpus: Path, tmp_path: Path) -> None:
+    def planned(positions: int) -> Plan:
+        scratch = {"layers": 1, "hidden": 16, "heads": 2, "key_value_heads": 2, "intermediate_size": 32, "vocabulary": 400,
+                   "positions": positions}
+        start = {"from_scratch": scratch} if student == "new" else {
+            "model": str(save_chat_model(tmp_path / f"start-{positions}", positions=positions))}
+        config = parse_recipe({"kind": "reading", "teacher": None, "student": start, "data": {"source": str(corpus), "block_length": 16},
+                               "reading": {"model": "oracle", "paragraphs": 12, "tasks": ["typing", "answers"], "items": 2},
+                               "train": {"device": "cpu"}})
+        assert static_plan(config).fits  # forms look at headers alone
+        return static_plan(config, read_tokenizers=True) if kind == "static" else plan(config, measure=False)
+
+    short, = (check for check in planned(24).checks if not check.ok)
+    assert (short.name, short.field) == ("reading tasks", "reading.tasks") and "reads 24." in short.message
+    long = planned(400)
+    assert long.fits and "The longest item of typing, answers takes" in str(long.checks)
+
+
+def test_a_reading_task_of_the_hub_is_left_to_the_plan_that_may_use_the_network(teacher: Path, corpus: Path) -> None:
+    config = parse_recipe({"kind": "reading", "teacher": None, "student": {"model": str(teacher)}, "train": {"device": "cpu"},
+                           "reading": {"model": "oracle", "tasks": ["nyu-mll/glue:rte"]},
+                           "data": {"source": str(corpus), "block_length": 16}})
+    assert "reading tasks" not in {check.name for check in static_plan(config, read_tokenizers=True).checks}
+    assert "reading tasks" in failed(plan(config, measure=False))

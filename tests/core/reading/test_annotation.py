@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from core.config import ReadingSpec
-from core.errors import DataError
+from core.errors import CompatibilityError, DataError
 from core.events import Annotating, RunWarning
+from core.models import catalog
 from core.reading.annotation import Annotation, annotate, caches, kept_notes
 from core.reading.answer_cache import Answer, Review
-from core.reading.teachers import identity_of
+from core.reading.teachers import LocalTeacher, identity_of
 from core.reading.text import Paragraph, paragraphs
 from core.reading.validation import REJECTED
 from core.recorder import ListRecorder, StopRequested
+from tests.core.chat_models import save_chat_model
 from tests.waiting import wait_until
 
 TEXT = "Ann left Rome. Bob met Ann in Oslo.\n\nOh. Carl wrote a long book."
@@ -35,6 +37,9 @@ class Fake:
     def __init__(self, say: Callable[[str], str] = lambda sentence: "none", fail_after: int | None = None) -> None:
         self.say, self.fail_after = say, fail_after
         self.seen: list[str] = []
+
+    def require_room(self, prompts: Sequence[str]) -> None:
+        """Read prompts of any length."""
 
     def start_from(self, prompt_tokens: int, answer_tokens: int) -> None:
         """Count nothing."""
@@ -74,6 +79,15 @@ def test_another_prompt_or_teacher_has_answers_of_its_own(tmp_path: Path) -> Non
     assert take(Fake(), tmp_path, other).queried == 3, "the question prompt is the same"
     assert {cache.key for cache in caches(SPEC, "someone:2", tmp_path).values()}.isdisjoint(
         cache.key for cache in caches(SPEC, "someone:1", tmp_path).values())
+
+
+def test_a_prompt_that_is_too_long_is_refused_before_the_first_answer(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"entity_prompt": "{sentence}", "question_prompt": "A film. " * 40 + "{sentence}", "max_new_tokens": 4})
+    loaded = catalog.load(str(save_chat_model(tmp_path / "teacher", positions=64)))
+    recorder = ListRecorder()
+    with pytest.raises(CompatibilityError, match="It reads 60 beside an answer"):
+        annotate(spec, lambda: paragraphs([TEXT]), recorder, lambda: LocalTeacher(loaded, spec), "someone:1", cache=tmp_path / "cache")
+    assert not recorder.of(Annotating) and not list((tmp_path / "cache").rglob("*.jsonl"))
 
 
 def test_a_failure_or_a_stop_loses_nothing(tmp_path: Path) -> None:

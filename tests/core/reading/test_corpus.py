@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from core.config import DataSpec, ReadingSpec
 from core.errors import DataError
+from core.reading import corpus as corpus_module
 from core.reading.corpus import ReadingCorpus, held_out_texts
+from core.reading.items import ReadingTask
 from core.reading.oracle import oracle_paragraphs
 from core.reading.tasks import load_tasks
-from tests.core.chat_models import chat_tokenizer
+from tests.core.chat_models import chat_model, chat_tokenizer
 
 
 def corpus(block_length: int = 64, count: int = 4, **spec) -> ReadingCorpus:
@@ -41,6 +44,17 @@ def test_items_of_tasks_are_read_with_their_answers_and_none_is_scored() -> None
     read, scored = own.task_items(), {item.prompt for task in tasks for item in task.items}
     assert 10 < len(read) <= 15 and not scored & {item.prompt for item in read}
     assert own.prepare(chat_tokenizer()).train.documents == 12 + len(read) and not corpus().task_items()
+
+
+def test_a_rehearsal_scores_the_longest_item_of_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, seen = corpus(items=6), list[ReadingTask]()
+    own = replace(own, tasks=load_tasks(own.spec, ()))
+    monkeypatch.setattr(corpus_module, "score_tasks", lambda model, tokenizer, tasks, device, *, dtype: seen.extend(tasks))
+    own.rehearse(chat_model(), chat_tokenizer(), torch.device("cpu"), torch.float32)
+    assert [(task.name, len(task.items)) for task in seen] == [(task.name, 1) for task in own.tasks]
+    for small, task in zip(seen, own.tasks, strict=True):
+        lengths = {item: max(len(chat_tokenizer()(item.prompt + each).input_ids) for each in item.candidates) for item in task.items}
+        assert lengths[small.items[0]] == max(lengths.values())
 
 
 def test_less_than_a_block_is_refused() -> None:
