@@ -1,5 +1,7 @@
 """The claims about Basic Reading Distillation (2507.19741), on templated text whose notes are exact: an oracle, no language model.
 
+D7 alone has notes of a language model, on film reviews.
+
 A new decoder first reads the text alone (the base). Continued from it for equal steps of equal blocks, it reads the text with notes (own),
 the text alone (FURTHER), or the text with notes behind other sentences (SHUFFLED). Tasks are scored by the mean log-probability of their
 candidates: `core.reading.oracle_tasks`. `core.studies.ablation.variants` keeps what was trained, so that claims share students.
@@ -7,13 +9,17 @@ candidates: `core.reading.oracle_tasks`. `core.studies.ablation.variants` keeps 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config.reading import ORACLE_TASKS
+from core.config.reading import HOUSE_TASK, ORACLE_TASKS
+from core.reading.tasks import short_name
 from core.recorder import Recorder
 from core.studies.claims.claim import Claim, Figure, Numbers, ProtocolConfig, Source
 from core.studies.claims.rules import above, every, trend
+from core.system.files import read_json
 
 if TYPE_CHECKING:
     from core.reports.run_report import RunReport
@@ -22,6 +28,7 @@ SYSTEM = "Basic Reading Distillation"
 PAPER = "2507.19741"
 MOST = 4  # of the five tasks
 UNIT = "accuracy"
+TEXT_TASKS = (HOUSE_TASK, *ORACLE_TASKS)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,36 @@ class ReadingProtocolConfig(ProtocolConfig):
     items: int = 200
 
 
+@dataclass(frozen=True)
+class TextProtocolConfig(ProtocolConfig):
+    """Sizes and steps of D7.
+
+    Attributes:
+        teacher: takes the notes.
+        source: the text, as recipes name it.
+        base_paragraphs: that the base reads, without notes.
+        paragraphs: that teacher and student read, the first of those.
+        base_steps, steps: of the base, and of what continues from it.
+        items: of each task that are scored.
+    """
+
+    teacher: str = "smollm2-135m-instruct"
+    source: str = "house"
+    base_paragraphs: int = 2000
+    paragraphs: int = 40
+    hidden: int = 96
+    layers: int = 2
+    heads: int = 4
+    vocabulary: int = 1500
+    positions: int = 640
+    block_length: int = 160
+    batch: int = 12
+    base_steps: int = 400
+    steps: int = 60
+    learning_rate: float = 3e-3
+    items: int = 150
+
+
 def _report(seed: int, setting: ReadingProtocolConfig, recorder: Recorder, *, start: str | None = None, teacher: str | None = None,
             hidden: int | None = None, layers: int | None = None, **reading: Any) -> RunReport:
     """Return the run of a variant, trained now or found in the cache; without `start` it begins with new weights."""
@@ -59,18 +96,27 @@ def _report(seed: int, setting: ReadingProtocolConfig, recorder: Recorder, *, st
     from core.studies.ablation.variants import trained
 
     hidden = hidden or setting.hidden
-    scratch = {"architecture": "llama", "layers": layers or setting.layers, "hidden": hidden, "heads": setting.heads,
-               "key_value_heads": setting.heads, "intermediate_size": 3 * hidden, "vocabulary": setting.vocabulary,
-               "positions": 2 * setting.block_length}
     steps = setting.steps if start else setting.base_steps if hidden == setting.hidden else setting.base_steps + setting.steps
     return trained(parse_recipe({
         "kind": "reading", "reading": {"model": "oracle", "paragraphs": setting.paragraphs, "items": setting.items, **reading},
-        "teacher": {"model": teacher} if teacher else None, "student": {"model": start} if start else {"from_scratch": scratch},
+        "teacher": {"model": teacher} if teacher else None,
+        "student": {"model": start} if start else _new(setting, hidden, layers or setting.layers, 2 * setting.block_length),
         "losses": {"w_kd": 1.0, "w_hard": 0.5, "temperature": 2.0} if teacher else {"w_kd": 0.0, "w_hard": 1.0},
-        "data": {"block_length": setting.block_length},
-        "train": {"max_steps": steps, "per_device_train_batch_size": setting.batch, "learning_rate": setting.learning_rate, "seed": seed,
-                  "warmup_ratio": 0.1, "save_steps": steps, "logging_steps": 25, "precision": "fp32", "device": "cpu"},
-        "evaluation": {"eval_steps": steps, "blocks": 16, "prompts": []}}), recorder)
+        "data": {"block_length": setting.block_length}, **_training(seed, setting, steps)}), recorder)
+
+
+def _new(setting: ReadingProtocolConfig | TextProtocolConfig, hidden: int, layers: int, positions: int) -> dict[str, Any]:
+    """Return a student that is built from nothing, as recipes describe it."""
+    return {"from_scratch": {"architecture": "llama", "layers": layers, "hidden": hidden, "heads": setting.heads,
+                             "key_value_heads": setting.heads, "intermediate_size": 3 * hidden, "vocabulary": setting.vocabulary,
+                             "positions": positions}}
+
+
+def _training(seed: int, setting: ReadingProtocolConfig | TextProtocolConfig, steps: int) -> dict[str, Any]:
+    """Return the sections on training and evaluation of a recipe."""
+    return {"train": {"max_steps": steps, "per_device_train_batch_size": setting.batch, "learning_rate": setting.learning_rate,
+                      "seed": seed, "warmup_ratio": 0.1, "save_steps": steps, "logging_steps": 25, "precision": "fp32", "device": "cpu"},
+            "evaluation": {"eval_steps": steps, "blocks": 16, "prompts": []}}
 
 
 def _base(seed: int, setting: ReadingProtocolConfig, recorder: Recorder) -> str:
@@ -92,8 +138,13 @@ def _accuracy(report: RunReport) -> float:
 def reading_beats_further_training(seed: int, setting: ReadingProtocolConfig, recorder: Recorder) -> Numbers:
     """Measure D1: accuracy with notes against the base and against further training on the same text, task by task."""
     own, further = (_variant(seed, setting, recorder, notes=notes) for notes in ("own", "none"))
+    return _against_further(own, further, ORACLE_TASKS)
+
+
+def _against_further(own: RunReport, further: RunReport, names: Sequence[str]) -> Numbers:
+    """Return the accuracies with notes, without and before, and the difference of each task."""
     before, after, other = own.student_before, own.student_after, further.student_after
-    tasks = {f"{task}_over_further": after[f"reading_{task}"] - other[f"reading_{task}"] for task in ORACLE_TASKS}
+    tasks = {f"{task}_over_further": after[f"reading_{task}"] - other[f"reading_{task}"] for task in map(short_name, names)}
     return {"over_further": _accuracy(own) - _accuracy(further), "over_base": _accuracy(own) - before["reading_accuracy"],
             "tasks_better": float(sum(value > 0 for value in tasks.values())), "own": _accuracy(own), "further": _accuracy(further),
             "base": before["reading_accuracy"], "tokens_ratio": _tokens(own) / _tokens(further), **tasks}
@@ -142,6 +193,28 @@ def nearer_to_the_teacher(seed: int, setting: ReadingProtocolConfig, recorder: R
     own = _variant(seed, setting, recorder, notes="own")
     falls = {f"{task}_fall": own.student_before[f"answer_nll_{task}"] - own.student_after[f"answer_nll_{task}"] for task in ORACLE_TASKS}
     return {"tasks_nearer": float(sum(value > 0 for value in falls.values())), **falls}
+
+
+def notes_of_a_model(seed: int, setting: TextProtocolConfig, recorder: Recorder) -> Numbers:
+    """Measure D7: D1's comparison with a model's notes on real text, and how many of its answers were valid."""
+    base = _text_report(seed, setting, recorder, None, notes="none", paragraphs=setting.base_paragraphs)
+    own, further = (_text_report(seed, setting, recorder, base.output_dir, notes=notes) for notes in ("own", "none"))
+    taken = read_json(Path(own.output_dir).parent / "notes" / "notes.json")
+    assert isinstance(taken, Mapping), "a run with notes keeps what was said of them"
+    return {**_against_further(own, further, TEXT_TASKS), "share_valid": taken["share_valid"], "sentences": taken["usable"]}
+
+
+def _text_report(seed: int, setting: TextProtocolConfig, recorder: Recorder, start: str | None, **reading: Any) -> RunReport:
+    from core.recipes import parse_recipe
+    from core.studies.ablation.variants import trained
+
+    return trained(parse_recipe({
+        "kind": "reading", "teacher": None,
+        "reading": {"model": setting.teacher, "paragraphs": setting.paragraphs, "tasks": list(TEXT_TASKS), "items": setting.items,
+                    **reading},
+        "student": {"model": start} if start else _new(setting, setting.hidden, setting.layers, setting.positions),
+        "losses": {"w_kd": 0.0, "w_hard": 1.0}, "data": {"source": setting.source, "block_length": setting.block_length},
+        **_training(seed, setting, setting.steps if start else setting.base_steps)}), recorder)
 
 
 # ---------------------------------------------------------------------------------------------------- claims
@@ -220,4 +293,23 @@ CLAIMS = (
                                                                    for task in ORACLE_TASKS)),
         trend("tasks_nearer", lambda value: value >= 3, "is at least 3"), SETTING, 300, nearer_to_the_teacher,
         (SMALL, "The oracle has no probabilities: its answers are the right candidates.")),
+    Claim(
+        "D7", "Reading beats further training with a small model's own notes", SYSTEM,
+        "A small model that reads a language model's notes on plain text does better on tasks that it never trained on than the model "
+        "before, and than one trained further on the same text without notes.",
+        "mean of 7 tasks 54.2 against 48.0 before; further training on the text alone 47.1", Source(PAPER, "its main results and ablation"),
+        "As D1, with the notes of SmolLM2-135M-Instruct on film reviews in place of an oracle's: mean accuracy over six tasks, with notes "
+        "- without (FURTHER) and - before, after equal steps of equal blocks; and on how many of the tasks it is better.",
+        (Figure("over_further", "accuracy, own - FURTHER"), Figure("over_base", "accuracy, own - base"),
+         Figure("tasks_better", "tasks of six with own above FURTHER"), Figure("own", UNIT), Figure("further", "accuracy of FURTHER"),
+         Figure("base", "accuracy of the base"), Figure("share_valid", "share of the teacher's answers that are valid"),
+         Figure("sentences", "sentences of usable length"), Figure("tokens_ratio", "tokens without padding, own / FURTHER"),
+         *(Figure(f"{short_name(task)}_over_further", f"{task}, own - FURTHER") for task in TEXT_TASKS)),
+        every(above("over_further"), above("over_base"), trend("tasks_better", lambda value: value >= MOST, f"is at least {MOST}")),
+        TextProtocolConfig(), 300, notes_of_a_model,
+        ("A teacher of 135 million parameters, a student of some 400,000 and 40 reviews stand for 13 billion, 564 million and millions of "
+         "sentences: an outcome here says little of those.",
+         "FURTHER reads the same reviews for the same steps, hence more often than own, which reads notes too.",
+         "All but the sentiment of reviews are the oracle's tasks, whose names and sentences are in no review.",
+         "What is left of an answer occurs in its sentence; whether it is true nobody has looked."), published_unit="percent of items"),
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from core.events import Phase
+from core.events import Annotating, Phase
 from core.recorder import ListRecorder, NullRecorder, StopRequested
 from core.studies.claims import reading
-from core.studies.claims.reading import ReadingProtocolConfig
+from core.studies.claims.reading import ReadingProtocolConfig, TextProtocolConfig
 from core.studies.claims.registry import CLAIMS
 from core.studies.claims.running import evaluate_claim, run_claim
+from tests.core.chat_models import save_chat_model
 
 SMALL = ReadingProtocolConfig(paragraphs=40, hidden=16, layers=1, vocabulary=400, block_length=64, batch=2, base_steps=2, steps=2,
                               teacher_hidden=32, teacher_layers=1, task_items=2, items=3)
@@ -45,6 +48,23 @@ def test_variants_differ_in_what_is_read_alone(monkeypatch: pytest.MonkeyPatch) 
         {"notes": "own"}, {"entities": 0.0}, {"questions": 0.0}, {"unit": "paragraph"}, {"unit": "sentence"}]
 
 
+def on_text(folder: Path) -> TextProtocolConfig:
+    text = folder / "text.txt"
+    text.write_text("\n\n".join(f"Film number {number} has a very good script." for number in range(60)))
+    return TextProtocolConfig(teacher=str(save_chat_model(folder / "teacher", positions=2048)), source=str(text), base_paragraphs=30,
+                              paragraphs=8, hidden=16, layers=1, heads=2, vocabulary=400, positions=2048, block_length=48, batch=2,
+                              base_steps=2, steps=2, items=2)
+
+
+def test_a_model_takes_the_notes_of_real_text(home: Path, tmp_path: Path) -> None:
+    recorder = ListRecorder()
+    outcome = run_claim("D7", (42,), recorder, setting=on_text(tmp_path))
+    assert {figure.name for figure in CLAIMS["D7"].figures} == set(outcome.numbers) and outcome.verdict == "inconclusive"
+    assert outcome.numbers["sentences"].mean == 8 and 0 <= outcome.numbers["share_valid"].mean <= 1
+    assert {event.sentences for event in recorder.of(Annotating)} == {8}, "the base reads without notes"
+    assert sum(event.name == "train" for event in recorder.of(Phase)) == 3, "the base, own and FURTHER"
+
+
 class _Said:
     """A report with an accuracy."""
 
@@ -66,11 +86,16 @@ def numbers(name: str, **decisive: float) -> dict[int, dict[str, float]]:
     ("D3", {"over_sentences": 0.1}, "pass"), ("D3", {"over_sentences": -0.1}, "fail"),
     ("D4", {"beyond_half": 0.1, "over_shuffled": 0.1}, "pass"), ("D4", {"beyond_half": -0.1, "over_shuffled": 0.1}, "fail"),
     ("D5", {"over_kd": 0.1, "over_td": 0.1}, "pass"), ("D5", {"over_kd": 0.1, "over_td": -0.1}, "fail"),
-    ("D6", {"tasks_nearer": 3.0}, "pass"), ("D6", {"tasks_nearer": 2.0}, "fail")])
+    ("D6", {"tasks_nearer": 3.0}, "pass"), ("D6", {"tasks_nearer": 2.0}, "fail"),
+    ("D7", {"over_further": 0.1, "over_base": 0.1, "tasks_better": 4.0}, "pass"),
+    ("D7", {"over_further": 0.1, "over_base": 0.1, "tasks_better": 3.0}, "fail"),
+    ("D7", {"over_further": 0.1, "over_base": -0.1, "tasks_better": 6.0}, "fail")])
 def test_rules(name: str, decisive: dict[str, float], verdict: str) -> None:
     assert evaluate_claim(CLAIMS[name], numbers(name, **decisive), SMALL, 1.0).verdict == verdict
 
 
-def test_a_stop_ends_a_protocol(home) -> None:
+def test_a_stop_ends_a_protocol(home: Path, tmp_path: Path) -> None:
     with pytest.raises(StopRequested):
         reading.reading_beats_further_training(42, SMALL, ListRecorder(stop_after=0))
+    with pytest.raises(StopRequested):
+        reading.notes_of_a_model(42, on_text(tmp_path), ListRecorder(stop_after=0))
