@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -102,11 +103,6 @@ def own_modules(path: Path, modules: set[str]) -> set[str]:
     return names & modules
 
 
-def workbench_modules(path: Path) -> set[str]:
-    """Modules of the workbench that a file imports."""
-    return own_modules(path, MODULES)
-
-
 def packages(names: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
@@ -117,30 +113,28 @@ def module_name(path: Path) -> str:
 
 MODULES = {module_name(path) for path in FILES["workbench"]}
 CORE_MODULES = {module_name(path) for path in FILES["core"]}
-SHARED = sorted((ROOT / "workbench" / "screens" / "shared").glob("*.py"))
 
 
-def ids(paths: list[Path]) -> list[str]:
-    return [module_name(path) for path in paths]
+def faults(folder: str, wrong: Callable[[Path], set[str]]) -> dict[str, set[str]]:
+    """Return what is wrong with the files of a folder by their names; one test for all of them, since each costs more than its look."""
+    found = {module_name(path): wrong(path) for path in FILES[folder]}
+    assert found
+    return {name: what for name, what in found.items() if what}
 
 
-@pytest.mark.parametrize("path", FILES["core"], ids=ids(FILES["core"]))
-def test_core_never_knows_it_is_being_watched(path: Path) -> None:
-    assert not packages(imported(path)) & FORBIDDEN_IN_CORE
+def test_core_never_knows_it_is_being_watched() -> None:
+    assert not faults("core", lambda path: packages(imported(path)) & FORBIDDEN_IN_CORE)
 
 
-@pytest.mark.parametrize("path", FILES["pages"], ids=ids(FILES["pages"]))
-def test_pages_never_do_work(path: Path) -> None:
-    foreign = packages(imported(path)) - ALLOWED_IN_PAGES - set(sys.stdlib_module_names)
-    assert not foreign
+def test_pages_never_do_work() -> None:
+    assert not faults("pages", lambda path: packages(imported(path)) - ALLOWED_IN_PAGES - set(sys.stdlib_module_names))
 
 
-@pytest.mark.parametrize("path", FILES["workbench"], ids=ids(FILES["workbench"]))
-def test_workbench_imports_no_page(path: Path) -> None:
-    assert "pages" not in packages(imported(path))
+def test_workbench_imports_no_page() -> None:
+    assert not faults("workbench", lambda path: packages(imported(path)) & {"pages"})
 
 
-def floor(module: str, floors: tuple[tuple[str, ...], ...] = FLOORS) -> int:
+def floor(module: str, floors: tuple[tuple[str, ...], ...]) -> int:
     """The floor of a module by the second part of its name."""
     return next(number for number, names in enumerate(floors) if module.split(".")[1] in names)
 
@@ -162,14 +156,17 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
     return sorted(sorted(group) for group in groups)
 
 
-@pytest.mark.parametrize("path", FILES["core"], ids=ids(FILES["core"]))
-def test_imports_inside_the_engine_go_down(path: Path) -> None:
+def not_below(path: Path, modules: set[str], floors: tuple[tuple[str, ...], ...]) -> set[str]:
+    """Modules that a file imports from its own floor or a higher one, those of its own package aside."""
     own = module_name(path)
-    if own == "core":
-        assert not own_modules(path, CORE_MODULES)
-        return
-    others = {name for name in own_modules(path, CORE_MODULES) if name != "core" and name.split(".")[1] != own.split(".")[1]}
-    assert not {name for name in others if floor(name, CORE_FLOORS) >= floor(own, CORE_FLOORS)}
+    if "." not in own:
+        return own_modules(path, modules)
+    others = {name for name in own_modules(path, modules) if name != "core" and name.split(".")[1] != own.split(".")[1]}
+    return {name for name in others if floor(name, floors) >= floor(own, floors)}
+
+
+def test_imports_inside_the_engine_go_down() -> None:
+    assert not faults("core", lambda path: not_below(path, CORE_MODULES, CORE_FLOORS))
 
 
 @pytest.mark.parametrize("folder", ["core", "workbench"])
@@ -183,20 +180,18 @@ def test_every_module_of_the_engine_lies_in_a_package_or_on_the_ground() -> None
     assert loose == {"errors", "events", "loss_terms", "metrics", "recipe_keys", "recorder", "recipes"}
 
 
-@pytest.mark.parametrize("path", FILES["workbench"], ids=ids(FILES["workbench"]))
-def test_imports_inside_the_workbench_go_down(path: Path) -> None:
-    own = module_name(path)
-    if own == "workbench":
-        assert not workbench_modules(path)
-        return
-    others = {name for name in workbench_modules(path) if name.split(".")[1] != own.split(".")[1]}
-    assert not {name for name in others if floor(name) >= floor(own)}
+def test_imports_inside_the_workbench_go_down() -> None:
+    assert not faults("workbench", lambda path: not_below(path, MODULES, FLOORS))
 
 
-@pytest.mark.parametrize("path", SHARED, ids=ids(SHARED))
-def test_shared_pieces_know_no_single_page(path: Path) -> None:
-    screens = {name for name in workbench_modules(path) if name.startswith("workbench.screens")}
-    assert all(name.startswith("workbench.screens.shared") for name in screens)
+def test_shared_pieces_know_no_single_page() -> None:
+    shared = ROOT / "workbench" / "screens" / "shared"
+
+    def single_pages(path: Path) -> set[str]:
+        known = own_modules(path, MODULES) if path.parent == shared else set()
+        return {name for name in known if name.startswith("workbench.screens") and not name.startswith("workbench.screens.shared")}
+
+    assert not faults("workbench", single_pages)
 
 
 def test_charts_take_tables_and_nothing_else() -> None:
@@ -236,6 +231,5 @@ def test_the_web_process_never_loads_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", FILES["pages"], ids=ids(FILES["pages"]))
-def test_pages_load_nothing_heavy_at_their_top(path: Path) -> None:
-    assert not packages(imported(path, module_level=True)) & set(HEAVY)
+def test_pages_load_nothing_heavy_at_their_top() -> None:
+    assert not faults("pages", lambda path: packages(imported(path, module_level=True)) & set(HEAVY))

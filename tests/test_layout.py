@@ -10,8 +10,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 
 # Modules without a test file of their name, and the files that test them instead. A file imports the module, or opens it through
@@ -232,7 +230,12 @@ def file_of(module: str) -> Path:
 
 MODULES = {path.relative_to(ROOT).as_posix(): path for folder in ("core", "workbench") for path in sorted((ROOT / folder).rglob("*.py"))}
 NAMES = {module.removesuffix(".py").removesuffix("/__init__").replace("/", "."): module for module in MODULES}
-TO_TEST = [module for module, path in MODULES.items() if has_code(path)]
+
+
+@cache
+def to_test() -> tuple[str, ...]:
+    """Return the modules that need a test: read when a test runs, not in every process that collects them."""
+    return tuple(module for module, path in MODULES.items() if has_code(path))
 
 
 @cache
@@ -274,19 +277,18 @@ def reaches(test: Path, module: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("module", TO_TEST)
-def test_a_module_has_a_test_file_of_its_name_or_a_line(module: str) -> None:
-    assert file_of(module).is_file() != (module in TESTED_ELSEWHERE), f"{file_of(module).relative_to(ROOT)}, or a line, and not both"
+def test_modules_have_a_test_file_of_their_name_or_a_line() -> None:
+    wrong = [file_of(module).relative_to(ROOT).as_posix() for module in to_test()
+             if file_of(module).is_file() == (module in TESTED_ELSEWHERE)]
+    assert not wrong, "these files, or lines, and not both"
 
 
-@pytest.mark.parametrize("module", TESTED_ELSEWHERE)
-def test_a_line_names_files_that_test_the_module(module: str) -> None:
-    assert module in MODULES
-    for file in TESTED_ELSEWHERE[module]:
-        assert reaches(ROOT / file, module), file
+def test_lines_name_files_that_test_the_module() -> None:
+    assert not TESTED_ELSEWHERE.keys() - MODULES.keys()
+    wrong = [(module, file) for module, files in TESTED_ELSEWHERE.items() for file in files if not reaches(ROOT / file, module)]
+    assert not wrong
 
 
-@pytest.mark.parametrize("module", [module for module in TO_TEST if module not in TESTED_ELSEWHERE])
-def test_a_file_of_a_modules_name_tests_it(module: str) -> None:
-    if file_of(module).is_file():
-        assert reaches(file_of(module), module)
+def test_files_of_a_modules_name_test_it() -> None:
+    own = {module: file_of(module) for module in to_test() if module not in TESTED_ELSEWHERE and file_of(module).is_file()}
+    assert not [module for module, file in own.items() if not reaches(file, module)]
