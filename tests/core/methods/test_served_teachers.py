@@ -19,6 +19,7 @@ from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, NullRecorder, StopRequested
 from core.reports.run_report import RunReport
 from tests.core.chat_models import save_chat_model
+from tests.core.conftest import write_reviews
 from tests.served_teacher import TeacherProcess
 
 ALL = 10_000  # tokens, more than there are
@@ -51,6 +52,12 @@ def mortal(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     assert process.end() == 0
 
 
+@pytest.fixture
+def few_reviews(tmp_path: Path) -> Path:
+    """Some twenty blocks: of every position a server lists every token, and that is what these tests take."""
+    return write_reviews(tmp_path / "few.txt", 16)
+
+
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STILLHOUSE_TEACHER_KEY", KEY)
@@ -62,7 +69,7 @@ def experiment(teacher: str, models: Path, corpus: Path, top_k: int = ALL, serve
         "teacher": {"model": teacher, "signals": {"form": "top_k", "top_k": top_k}, "server": server or {}},
         "student": {"model": str(models / "student")}, "losses": losses,
         "data": {"source": str(corpus), "block_length": 24, "validation_fraction": 0.2},
-        "train": {"num_train_epochs": 2, "per_device_train_batch_size": 16, "save_steps": 2, "device": "cpu", "precision": "fp32"},
+        "train": {"num_train_epochs": 2, "per_device_train_batch_size": 4, "save_steps": 2, "device": "cpu", "precision": "fp32"},
         "evaluation": {"eval_steps": 100, "blocks": 4, "prompts": []}})
 
 
@@ -71,21 +78,21 @@ def run(config: ExperimentConfig, folder: Path, recorder: ListRecorder | None = 
 
 
 @pytest.mark.parametrize("losses", [{}, {"divergence": "reverse_kl", "temperature": 1.0}], ids=str)
-def test_all_tokens_of_a_server_are_the_teacher_in_memory(server, models, short_corpus, tmp_path, losses):
-    local = run(experiment(str(models / "teacher"), models, short_corpus, **losses), tmp_path / "local")
-    served = run(experiment(server.url, models, short_corpus, **losses), tmp_path / "served")
+def test_all_tokens_of_a_server_are_the_teacher_in_memory(server, models, few_reviews, tmp_path, losses):
+    local = run(experiment(str(models / "teacher"), models, few_reviews, **losses), tmp_path / "local")
+    served = run(experiment(server.url, models, few_reviews, **losses), tmp_path / "served")
     for subject, metrics in local.metrics.items():
         for name, value in (metrics or {}).items():
             assert served.metrics[subject][name] == pytest.approx(value, abs=1e-4, rel=1e-4), (subject, name)
     assert served.signals.queried <= served.data.blocks and served.signals.queried + served.signals.reused == 2 * served.data.blocks
-    again = run(experiment(server.url, models, short_corpus, **losses), tmp_path / "again")
+    again = run(experiment(server.url, models, few_reviews, **losses), tmp_path / "again")
     assert again.signals.queried == 0 and again.student_after == served.student_after
     assert again.signals.server["tokens"] < 100, "the handshake alone: no position is paid for twice"
 
 
-def test_a_few_tokens_train_and_report(server, models, short_corpus, tmp_path):
+def test_a_few_tokens_train_and_report(server, models, few_reviews, tmp_path):
     recorder = ListRecorder()
-    report = run(experiment(f"{server.url}#teacher", models, short_corpus, top_k=5), tmp_path / "run", recorder)
+    report = run(experiment(f"{server.url}#teacher", models, few_reviews, top_k=5), tmp_path / "run", recorder)
     assert report.teacher.name == f"{server.url}#teacher" and report.teacher.parameters is None
     assert RunReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
     assert 0 < report.student_after["kl_to_teacher"] < report.student_before["kl_to_teacher"]
@@ -120,18 +127,18 @@ class _KillsTheServer(ListRecorder):
             self.process.start(self.process.port)
 
 
-def test_a_server_that_dies_in_the_middle_is_waited_for(mortal, models, short_corpus, tmp_path):
+def test_a_server_that_dies_in_the_middle_is_waited_for(mortal, models, few_reviews, tmp_path):
     recorder = _KillsTheServer(mortal, step=1)
-    report = run(experiment(mortal.url, models, short_corpus), tmp_path / "run", recorder)
+    report = run(experiment(mortal.url, models, few_reviews), tmp_path / "run", recorder)
     assert recorder.killed and recorder.restarted and report.signals.server["retries"] > 0
     assert any("The run waits for it" in event.message for event in recorder.of(RunWarning))
-    local = run(experiment(str(models / "teacher"), models, short_corpus), tmp_path / "local")
+    local = run(experiment(str(models / "teacher"), models, few_reviews), tmp_path / "local")
     for name, value in local.student_after.items():
         assert report.student_after[name] == pytest.approx(value, abs=1e-4, rel=1e-4), name
 
 
-def test_a_server_that_stays_away_ends_the_run_which_can_be_resumed(mortal, models, short_corpus, tmp_path):
-    config = experiment(mortal.url, models, short_corpus, server={"patience": 0.2})
+def test_a_server_that_stays_away_ends_the_run_which_can_be_resumed(mortal, models, few_reviews, tmp_path):
+    config = experiment(mortal.url, models, few_reviews, server={"patience": 0.2})
     recorder = _KillsTheServer(mortal, step=1)
     recorder.restarted = True  # nobody does
     with pytest.raises(TeacherServerError, match=r"An answer within 0\.2 s was expected"):
@@ -148,8 +155,8 @@ class _StopsWhileItWaits(_KillsTheServer):
         return bool(self.of(RunWarning))
 
 
-def test_a_stop_is_heard_while_the_run_waits(mortal, models, short_corpus, tmp_path):
-    recorder, config = _StopsWhileItWaits(mortal, step=1), experiment(mortal.url, models, short_corpus)
+def test_a_stop_is_heard_while_the_run_waits(mortal, models, few_reviews, tmp_path):
+    recorder, config = _StopsWhileItWaits(mortal, step=1), experiment(mortal.url, models, few_reviews)
     recorder.restarted = True  # nobody does before the stop
     with pytest.raises(StopRequested):
         run(config, tmp_path / "run", recorder)
@@ -158,21 +165,21 @@ def test_a_stop_is_heard_while_the_run_waits(mortal, models, short_corpus, tmp_p
     assert not report.stopped and report.signals.queried <= report.data.blocks
 
 
-def test_plans_ask_only_where_they_measure(server, models, short_corpus):
-    config = experiment(server.url, models, short_corpus)
+def test_plans_ask_only_where_they_measure(server, models, few_reviews):
+    config = experiment(server.url, models, few_reviews)
     found = static_plan(config)
     assert found.fits and found.teacher is None and found.student is not None
     whole = plan(config, measure=True)
     assert whole.fits and whole.tokens_per_second, [check.message for check in whole.checks if not check.ok]
     check = next(check for check in whole.checks if check.name == "teacher")
     assert "texts are tokenised alike" in check.message
-    gone = plan(experiment("http://127.0.0.1:9", models, short_corpus), measure=False)
+    gone = plan(experiment("http://127.0.0.1:9", models, few_reviews), measure=False)
     refused = next(check for check in gone.checks if check.name == "teacher")
     assert not refused.ok and "cannot be reached" in refused.message and refused.field == "teacher.model"
 
 
-def test_a_server_is_queried_ahead_and_paid_once(server, models, short_corpus, tmp_path):
-    config = experiment(server.url, models, short_corpus, top_k=6)
+def test_a_server_is_queried_ahead_and_paid_once(server, models, few_reviews, tmp_path):
+    config = experiment(server.url, models, few_reviews, top_k=6)
     built = build_signals(config, NullRecorder(), lambda kept, blocks: None)
     assert built.error is None and built.queried == built.blocks and built.server["requests"] >= built.blocks
     again = build_signals(config, NullRecorder(), lambda kept, blocks: None)
@@ -180,16 +187,16 @@ def test_a_server_is_queried_ahead_and_paid_once(server, models, short_corpus, t
     assert run(config, tmp_path / "run").signals.queried == 0
 
 
-def test_another_key_is_refused_before_the_first_step(server, models, short_corpus, tmp_path, monkeypatch):
+def test_another_key_is_refused_before_the_first_step(server, models, few_reviews, tmp_path, monkeypatch):
     monkeypatch.setenv("STILLHOUSE_TEACHER_KEY", "another-key")
     with pytest.raises(TeacherServerError, match="refuses the key") as refused:
-        run(experiment(server.url, models, short_corpus), tmp_path / "run")
+        run(experiment(server.url, models, few_reviews), tmp_path / "run")
     assert "another-key" not in str(refused.value)
 
 
-def test_visitors_ask_listed_addresses_alone(server, models, short_corpus, tmp_path, monkeypatch):
-    config = experiment(server.url, models, short_corpus)
-    monkeypatch.setenv("STILLHOUSE_REACH", f"{tmp_path}:{models}:{short_corpus.parent}")
+def test_visitors_ask_listed_addresses_alone(server, models, few_reviews, tmp_path, monkeypatch):
+    config = experiment(server.url, models, few_reviews)
+    monkeypatch.setenv("STILLHOUSE_REACH", f"{tmp_path}:{models}:{few_reviews.parent}")
     check = next(check for check in plan(config, measure=False).checks if check.name == "teacher")
     assert not check.ok and "STILLHOUSE_TEACHERS" in check.fix
     monkeypatch.setenv("STILLHOUSE_TEACHERS", server.url)
