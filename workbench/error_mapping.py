@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.errors import DiskFullError, OutOfMemoryError, RunError, StillhouseError
+from core.errors import DiskFullError, OutOfMemoryError, RunError, RunVerb, StillhouseError
+from core.system import machine
 from core.system.devices import is_out_of_memory
+from core.system.units import format_gib
 
 TOO_LITTLE = "There was not enough memory"
 LESS_TO_TRAIN = ("Lower train.per_device_train_batch_size (and raise train.gradient_accumulation_steps as much), "
@@ -41,6 +43,24 @@ def memory_error(error: BaseException, task: str, advice: str) -> OutOfMemoryErr
     """
     refused = any(map(is_out_of_memory, _chain(error)))
     return OutOfMemoryError(f"{TOO_LITTLE} to {task}.", "", advice) if refused else None
+
+
+def killed_error(what: str, advice: str, *, since: int | None = None, run: str = "") -> OutOfMemoryError:
+    """Return the user-facing error for a process that was ended by SIGKILL, which a system without memory sends, and hardly anybody else.
+
+    Args:
+        what: begins the sentence, as "The process of 'distill'".
+        advice: how to get by with less.
+        since: what `core.system.machine.ended_for_memory` said when the process began; None where that is not known.
+        run: name of the run that it carried out, which can be resumed.
+    """
+    limit, now = machine.memory_limit(), machine.ended_for_memory()
+    certain = since is not None and now is not None and now > since
+    room = f": {format_gib(limit)} may be used here" if limit is not None else ""
+    return OutOfMemoryError(f"{what} was ended by the system (SIGKILL).",
+                            f"It was {'' if certain else 'probably '}out of memory{room}.",
+                            f"{advice} What the run has kept up to its last checkpoint can be resumed." if run else advice,
+                            suggestion=RunVerb("resume", run) if run else None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,8 @@ from core.system import reach
 from core.system.paths import SOURCE
 
 NICENESS = 5  # of workers: the app stays quick on a machine with few cores
+OWN_SCORE = Path("/proc/self/oom_score_adj")
+FIRST_TO_END = 500  # of 1000: half of all memory is added to what it uses when the system chooses which process to end
 LOG_BYTES = 16_000  # of the end of a log that is shown
 ENDED_SILENTLY = "Its process ended without a word: killed, out of memory, or crashed."
 
@@ -126,9 +128,17 @@ def reaped(process: subprocess.Popen[bytes]) -> Iterator[Process]:
 
 
 def lower_priority() -> None:
-    """Let the app go first where this process shares a few cores with it."""
+    """Let the app go first where this process shares a few cores with it, and stay where memory runs out."""
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    offer_memory()
+
+
+def offer_memory() -> None:
+    """Let the system end this process before the app where a machine or a container that both share has no memory left (Linux)."""
+    with suppress(OSError):  # no other system has such a file
+        score = int(OWN_SCORE.read_text())
+        OWN_SCORE.write_text(str(max(score, FIRST_TO_END)))
 
 
 def log_tail(log: Path, limit: int = LOG_BYTES) -> str:

@@ -29,9 +29,10 @@ from core.models.architectures import ArchitectureSpec, architecture_of, label_n
 from core.models.ensembles import EnsembleReference, ensemble_model, parse_ensemble, require_one_kind, require_same_tokens
 from core.models.entries import Kind, LoadedModel, ModelEntry
 from core.models.header import ModelHeader, read_model_header
-from core.models.loading import model_from_pretrained, require_size, tokenizer_from_pretrained
+from core.models.loading import model_from_pretrained, require_memory, require_size, tokenizer_from_pretrained
 from core.models.model_files import read_json, refuse_damaged
 from core.system import reach
+from core.system.devices import resolve_precision
 from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
 from core.system.plain_data import MAX_CHARACTERS, PlainDataError, parse_yaml
@@ -120,24 +121,25 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
 
     Raises:
         ModelError, NetworkError, DiskFullError: as `fetch` does; also CorruptModelError for weights that do not fit the architecture.
+        OutOfMemoryError: less memory is free than the weights take.
     """
     import torch
 
-    from core.system.devices import resolve_precision
-
     if ensemble := parse_ensemble(reference):
         return _loaded_ensemble(ensemble, reference, device, dtype)
+    device = torch.device(device)
+    dtype = dtype or resolve_precision("auto", device)
+    require_memory(describe(reference).parameters, dtype, device, reference)
     entry = fetch(reference)
     assert entry.path is not None, "what was fetched is present"
     if entry.task == "image_classification":
-        return _loaded_image_network(entry, torch.device(device))
+        return _loaded_image_network(entry, device)
     if entry.architecture == text_networks.MODEL_TYPE:
-        return _loaded_text_network(entry, torch.device(device))
+        return _loaded_text_network(entry, device)
     folder = _converted(entry, entry.path) if entry.kind == "gguf" else entry.path
-    device = torch.device(device)
     require_size(folder, entry.task, entry.parameters, reference)
     model, report = model_from_pretrained(
-        folder, entry.task, dtype or resolve_precision("auto", device), use_safetensors=True, trust_remote_code=False,
+        folder, entry.task, dtype, use_safetensors=True, trust_remote_code=False,
         local_files_only=True, ignore_mismatched_sizes=True, output_loading_info=True)
     wrong = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     architecture = architecture_of(model.config)

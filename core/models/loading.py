@@ -16,9 +16,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import CorruptModelError
+from core.errors import CorruptModelError, OutOfMemoryError
 from core.models.checkpoints import Task
 from core.models.model_files import AGAIN, refuse_damaged
+from core.models.tokenizer_growth import require_modest
+from core.system import devices, machine
+from core.system.units import GIB, format_gib
 
 if TYPE_CHECKING:
     import torch
@@ -81,11 +84,30 @@ def require_size(folder: Path, task: Task, held: int, what: str, **options: Any)
         raise CorruptModelError(f"The configuration of '{what}' describes {described:,} parameters.", f"Its files hold {held:,}.", AGAIN)
 
 
+def require_memory(parameters: int, dtype: torch.dtype, device: torch.device, what: str) -> None:
+    """Check that a model's weights fit into the memory that is free. What the system ends for lack of it can say nothing any more.
+
+    Args:
+        what: names the model in messages.
+
+    Raises:
+        OutOfMemoryError: the weights alone take more.
+    """
+    needed, available = parameters * dtype.itemsize, devices.memory_available(device) * GIB
+    if needed > available:
+        limit = machine.memory_limit() if device.type == "cpu" else None
+        within = f" of the {format_gib(limit)} that may be used here" if limit is not None else ""
+        raise OutOfMemoryError(f"The weights of '{what}' take {format_gib(needed)} in {str(dtype).removeprefix('torch.')}.",
+                               f"{format_gib(available)}{within} are free on {device}.", "Choose a smaller model, or close other programs.")
+
+
 def tokenizer_from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a folder. Raises CorruptModelError for whatever its library finds wrong with the files."""
     from transformers import AutoTokenizer
 
-    with refuse_damaged(f"The tokenizer of '{folder}'"):
+    what = f"The tokenizer of '{folder}'"
+    require_modest(folder / "tokenizer.json", what)
+    with refuse_damaged(what):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if not tokenizer.get_vocab():
             raise ValueError("it knows no tokens")

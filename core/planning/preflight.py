@@ -31,7 +31,7 @@ from core.models import catalog
 from core.models.architectures import Objective
 from core.models.compatibility import no_chat_template_error, require_causal_lm
 from core.models.entries import ModelEntry
-from core.planning.memory import ModelShape
+from core.planning.memory import PROGRAM, ModelShape
 from core.planning.memory import memory as training_memory
 from core.system import machine, units
 from core.system.paths import home
@@ -247,19 +247,27 @@ def require_memory(config: ExperimentConfig, teacher: ModelShape | None, student
         return training_memory(config, teacher, student, compute_bytes, on_gpu=on_gpu, processes=count).total
 
     if needs(config) > available:
+        fix = _smaller_batch(config, needs, available)
         raise OutOfMemoryError(f"A training step takes about {format_gib(needs(config))}{where}.", f"{format_gib(available)} are free.",
-                               _smaller(config, needs, available), field="train.per_device_train_batch_size")
+                               fix or _smaller(config, available), field="train.per_device_train_batch_size" if fix else None)
     return f"About {format_gib(needs(config))}{where} of the {format_gib(available)} that are free."
 
 
-def _smaller(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int], available: int) -> str:
-    """Return the largest batch that fits; cutting a step into more batches leaves its gradient the same."""
+def _smaller_batch(config: ExperimentConfig, needs: Callable[[ExperimentConfig], int], available: int) -> str:
+    """Return the largest batch that fits; cutting a step into more batches leaves its gradient the same. Empty where none does."""
     batch, steps = config.train.per_device_train_batch_size, config.train.gradient_accumulation_steps
     while batch % 2 == 0:
         batch, steps = batch // 2, steps * 2
         train = config.train.model_copy(update={"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps})
         if needs(config.model_copy(update={"train": train})) <= available:
             return f"Set train.per_device_train_batch_size to {batch} and train.gradient_accumulation_steps to {steps}: same gradients."
+    return ""
+
+
+def _smaller(config: ExperimentConfig, available: int) -> str:
+    """Return what takes less memory than a smaller batch does."""
+    if available < PROGRAM:
+        return f"The program itself takes {format_gib(PROGRAM)} of it: close other programs, or allow more memory."
     if isinstance(config, FineTuneConfig):
         return "Use a smaller teacher, a smaller model, adapters (student.lora) or a shorter task.max_length."
     return "Use a smaller teacher, a shallower student, adapters (student.lora) or a shorter data.block_length."

@@ -21,6 +21,7 @@ CGROUP = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")  # lines "number:controllers:path"; version 2 has no controllers
 FILES_1 = "memory.limit_in_bytes", "memory.usage_in_bytes"
 FILES_2 = "memory.max", "memory.current"
+EVENTS = Path("/proc/vmstat")  # of the whole machine, lines "name number"
 
 
 def visible_gpus(mask: str | None) -> list[str]:
@@ -69,6 +70,26 @@ def memory_available() -> int:
     """Return the bytes that can still be allocated without swapping: of the machine, its container or this process, what has least."""
     limits = [*_cgroup_memory(), *((each.limit, each.used) for each in process_limits())]
     return min([psutil.virtual_memory().available, *(max(0, limit - used) for limit, used in limits)])
+
+
+def memory_total() -> int:
+    """Return the bytes of this machine's memory."""
+    return psutil.virtual_memory().total
+
+
+def memory_limit() -> int | None:
+    """Return the bytes that this process and those beside it in its container may use together; None where that is all of the machine."""
+    limits = [limit for limit, _ in _cgroup_memory() if limit < memory_total()]
+    return min(limits, default=None)
+
+
+def ended_for_memory() -> int | None:
+    """Return how many processes the system has ended for lack of memory since it was started; None where it does not say so."""
+    try:
+        found = re.search(r"^oom_kill (\d+)$", EVENTS.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import DataError, DiskFullError, OutOfMemoryError, RunError
+from core.errors import DataError, DiskFullError, OutOfMemoryError, RunError, RunVerb
 from workbench import error_mapping
 from workbench.error_mapping import to_user_error
 
@@ -74,3 +74,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_anything_else_is_named_by_its_type(tmp_path: Path) -> None:
     assert "KeyError: 'x'" in str(to_user_error(KeyError("x"), tmp_path))
+
+
+@pytest.mark.parametrize(("limit", "before", "after", "expected"), [
+    (None, 3, 3, "It was probably out of memory."), (None, None, 3, "It was probably out of memory."),
+    (None, 3, None, "It was probably out of memory."), (2**30, 3, 4, "It was out of memory: 1.0 GiB may be used here.")])
+def test_a_process_that_was_killed_was_out_of_memory(monkeypatch: pytest.MonkeyPatch, limit: int | None, before: int | None,
+                                                     after: int | None, expected: str) -> None:
+    monkeypatch.setattr(error_mapping.machine, "memory_limit", lambda: limit)
+    monkeypatch.setattr(error_mapping.machine, "ended_for_memory", lambda: after)
+    error = error_mapping.killed_error("The process", "Take less.", since=before)
+    assert (error.given, error.expected, error.fix, error.suggestion) == ("The process was ended by the system (SIGKILL).", expected,
+                                                                          "Take less.", None)
+
+
+def test_a_run_that_was_killed_can_be_resumed() -> None:
+    error = error_mapping.killed_error("The process", "Take less.", run="walk")
+    assert error.suggestion == RunVerb("resume", "walk") and "last checkpoint" in error.fix

@@ -27,6 +27,7 @@ from core.models.dimensions import as_record
 from core.system import machine, reach
 from core.system.paths import SOURCE
 from workbench import paths
+from workbench.error_mapping import killed_error
 from workbench.inference import wire
 from workbench.inference.wire import Answer, Loaded, ModelCard, Note, Piece
 from workbench.processes import detached, inherited
@@ -244,7 +245,7 @@ class _Request:
                 if message["kind"] == "error":
                     raise wire.read_error(message)
                 if message["kind"] == "lost":
-                    raise EngineLostError(*_exit_message(self._process.wait()))
+                    raise EngineLostError(*_exit_message(self._process.wait(), self._process.ended_for_memory))
                 yield message
         finally:
             self._process.forget(self._number)
@@ -272,6 +273,7 @@ class _Process:
         limits = {name: os.environ[name] for name in (reach.VARIABLE,) if name in os.environ}
         environment = inherited() | limits | {"GOMP_SPINCOUNT": SPIN, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(SOURCE),
                                               "TQDM_DISABLE": "1"}
+        self.ended_for_memory = machine.ended_for_memory()
         with _open_log() as log:
             self._popen = subprocess.Popen([sys.executable, "-m", "workbench.inference.server"], env=environment,
                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
@@ -365,12 +367,14 @@ def _open_log() -> BinaryIO:
     return path.open("wb" if grown else "ab")
 
 
-def _exit_message(status: int) -> tuple[str, str, str]:
+def _exit_message(status: int, since: int | None) -> tuple[str, str, str]:
     again = "Ask again: a new process starts by itself."
+    if status == -signal.SIGKILL:
+        killed = killed_error("The process that runs the models", f"Choose a smaller model or close other programs. {again}", since=since)
+        return killed.given, killed.expected, killed.fix
     if status < 0:
-        killed = status == -signal.SIGKILL
         return (f"The process that runs the models was ended by the system ({signal.Signals(-status).name}).", "",
-                f"{'It was probably out of memory: choose a smaller model or close other programs. ' if killed else ''}{again}")
+                f"{again} Its log is {paths.engine_log()}.")
     return (f"The process that runs the models ended unexpectedly (exit status {status}).", "", f"{again} Its log is {paths.engine_log()}.")
 
 

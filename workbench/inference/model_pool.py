@@ -17,15 +17,15 @@ from core.models import catalog
 from core.models.checkpoints import loaded_hash
 from core.models.ensembles import parse_ensemble
 from core.models.entries import LoadedModel, ModelEntry
-from core.system import devices
-from core.system.units import GIB
+from core.system import devices, machine
+from core.system.units import GIB, format_gib
 from workbench.inference.wire import ModelCard
 
 if TYPE_CHECKING:
     import torch
 
 ROOM = 1.5  # times the weights: reading them and answering takes memory beside them
-RESERVE_GIB = 0.5  # never taken, for the rest of the machine
+RESERVE_GIB, RESERVED = 0.5, 1 / 16  # never taken, for the rest of the machine: at most so much, or this share of its memory
 IDLE_SECONDS = 600.0  # a model without requests for this long is unloaded, to free memory for training
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -112,12 +112,13 @@ class ModelPool:
         return pooled
 
     def _make_room(self, needed_gib: float, device: torch.device) -> None:
-        while (free := devices.memory_available(device)) < needed_gib * ROOM + RESERVE_GIB:
+        reserve = min(RESERVE_GIB, (machine.memory_limit() or machine.memory_total()) / GIB * RESERVED)
+        while (free := devices.memory_available(device)) < needed_gib * ROOM + reserve:
             with self._lock:
                 idle = [reference for reference, pooled in self._models.items() if not pooled.users]
                 if not idle:
-                    raise OutOfMemoryError(f"The model needs about {needed_gib * ROOM:.1f} GiB of memory to answer.",
-                                           f"{max(free - RESERVE_GIB, 0):.1f} GiB can be used on {device}.",
+                    raise OutOfMemoryError(f"The model needs about {format_gib(needed_gib * ROOM * GIB)} of memory to answer.",
+                                           f"{format_gib(max(free - reserve, 0) * GIB)} can be used on {device}.",
                                            "Choose a smaller model, compare fewer models, or close other programs.")
                 del self._models[min(idle, key=lambda reference: self._models[reference].used)]
             free_memory()

@@ -41,6 +41,7 @@ from workbench import paths
 from workbench.error_mapping import memory_error
 from workbench.inference import wire
 from workbench.inference.model_pool import ModelPool, free_memory
+from workbench.processes import offer_memory
 
 if TYPE_CHECKING:
     from core.chains.on_demand import Method
@@ -334,6 +335,7 @@ def main() -> None:
     """Serve this process's standard input and output."""
     messages = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints belongs into the log
+    offer_memory()
     for module in BEFOREHAND:
         importlib.import_module(module)
     Server(sys.stdin.buffer, messages).serve()

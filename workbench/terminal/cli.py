@@ -23,6 +23,7 @@ from core.studies.seeds import DEFAULT_SEEDS, SEEDS_HELP
 from core.system.machine import require_room_for_libraries
 from workbench.launch.launcher import SlurmSpec
 from workbench.settings import HOST, PASSWORD, PORT, TEACHER_KEY, Setting
+from workbench.terminal import apart
 from workbench.terminal.answer import INTERRUPTED, NOTHING, Answer, about_error
 from workbench.terminal.experiments import ablate, chain, distill, interpolate, plan, submit
 from workbench.terminal.models import evaluate, export, fetch, generate, models
@@ -35,9 +36,6 @@ from workbench.terminal.sweeps import ACTIONS as SWEEP_ACTIONS
 from workbench.terminal.sweeps import sweep, sweeps
 
 TEXT_OPTIONS = ("--prompt", "--name", "--set", "--grid")  # any text may follow them, "--json" as well
-TRAINING = ("distill", "chain", "ablate", "plan", "sweep", "claim", "signals")  # verbs that need less memory where a recipe asks for less
-COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate", "annotate",
-             "serve-teacher")  # verbs that always import torch
 AddVerb = Callable[[Callable[[argparse.Namespace], Answer], str], "_Parser"]
 
 
@@ -273,12 +271,15 @@ def _add_classroom(add_verb: AddVerb) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    own = arguments is None  # this process is there for this command alone
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     wants_json, verb = False, None
     try:
         options = _parse(arguments)
         verb = options.verb
         wants_json = getattr(options, "json", False)
+        if own and apart.computes(options) and (code := apart.in_child(verb)) is not None:
+            return code
         with contextlib.redirect_stdout(sys.stderr) if wants_json else contextlib.nullcontext():
             answer = _run(options)
     except UsageError as error:
@@ -323,23 +324,14 @@ def _user_error(error: Exception, verb: str | None) -> tuple[StillhouseError, in
     """Return what a user can do about an exception of no kind of ours, with the exit code; None for a fault of the program."""
     from workbench import error_mapping, paths
 
-    advice = error_mapping.LESS_TO_TRAIN if verb in TRAINING else "Choose a smaller model, or close other programs."
-    if refused := error_mapping.memory_error(error, "finish this command", advice):
+    if refused := error_mapping.memory_error(error, "finish this command", apart.less_memory(verb)):
         return refused, refused.exit_code
     return (error_mapping.to_user_error(error, paths.home()), 2) if isinstance(error, OSError) else None
 
 
-def _computes(options: argparse.Namespace) -> bool:
-    """Whether a verb imports torch."""
-    return options.verb in COMPUTING or (options.verb == "plan" and options.measure) or (
-        options.verb == "sweep" and not options.no_measure) or (
-        options.verb == "signals" and options.action_name == "build") or (
-        options.verb == "claim" and bool(options.names or options.all))
-
-
 def _run(options: argparse.Namespace) -> Answer:
     if options.verb is not None:
-        if _computes(options):
+        if apart.computes(options):
             require_room_for_libraries()
         return options.action(options)
     from workbench import serve

@@ -12,7 +12,11 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM, PreTrainedModel
 
+from core.errors import OutOfMemoryError
+from core.models import catalog
 from core.models.loading import model_from_config, model_from_pretrained
+from core.system import machine
+from tests.core.chat_models import save_chat_model
 from tests.core.tiny import tiny_config, tiny_model
 
 THREADS = 4
@@ -80,3 +84,17 @@ def test_a_seed_makes_the_same_weights_in_every_thread_and_touches_no_other_draw
     assert torch.equal(first, third) and torch.equal(second, fourth) and not torch.equal(first, second)
     assert torch.equal(torch.rand(3), expected)
     assert entered == [1] * THREADS
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_chat_model(tmp_path / "model")
+    needed = 2 * catalog.describe(str(folder)).parameters
+    monkeypatch.setattr(machine, "memory_limit", lambda: 2**30)
+    monkeypatch.setattr(machine, "memory_available", lambda: needed)
+    assert catalog.load(str(folder), dtype=torch.bfloat16).model.dtype == torch.bfloat16
+    monkeypatch.setattr(machine, "memory_available", lambda: needed - 1)
+    monkeypatch.setattr(catalog, "model_from_pretrained", lambda *_, **__: pytest.fail("it is read"))
+    with pytest.raises(OutOfMemoryError, match=r"weights of .*model' take .* in bfloat16") as refused:
+        catalog.load(str(folder), dtype=torch.bfloat16)
+    assert "of the 1.0 GiB that may be used here are free on cpu" in refused.value.expected
+    assert "smaller model" in refused.value.fix

@@ -100,6 +100,10 @@ def test_memory_that_does_not_fit_says_which_batch_would():
     assert "train.per_device_train_batch_size to 8 and train.gradient_accumulation_steps to 12" in error.value.fix
     with pytest.raises(OutOfMemoryError) as error:
         preflight.require_memory(config, SHAPE, SHAPE, 4, memory.PROGRAM)
+    assert error.value.field is None, "no batch is small enough"
+    with pytest.raises(OutOfMemoryError, match="The program itself takes 768 MiB of it: close other programs") as little:
+        preflight.require_memory(config, SHAPE, SHAPE, 4, memory.PROGRAM - 1)
+    assert little.value.field is None
     assert "smaller teacher" in error.value.fix
 
 

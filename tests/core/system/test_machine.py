@@ -61,6 +61,28 @@ def test_a_group_over_its_limit_leaves_nothing(groups: Path):
     assert machine.memory_available() == 0
 
 
+def test_the_limit_itself_is_the_least_around_the_process(groups: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: SimpleNamespace(available=FREE, total=2 * FREE))
+    assert machine.memory_limit() is None
+    (groups / "own").write_text("0::/box/inner\n")
+    write(groups / "cgroup" / "box" / "inner", memory_max=2 * FREE + 1, memory_current=5)  # as version 1 says "none"
+    assert machine.memory_limit() is None
+    write(groups / "cgroup" / "box", memory_max=1000, memory_current=700)
+    write(groups / "cgroup", memory_max=2000, memory_current=700)
+    for folder in (groups / "cgroup" / "box", groups / "cgroup", groups / "cgroup" / "box" / "inner"):
+        write(folder, memory_stat="inactive_file 0")
+    assert machine.memory_limit() == 1000
+
+
+def test_processes_that_were_ended_for_memory_are_counted(groups: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "EVENTS", groups / "vmstat")
+    assert machine.ended_for_memory() is None
+    (groups / "vmstat").write_text("nr_free_pages 5\noom_kill 12\nnr_oom_kill 3\n")
+    assert machine.ended_for_memory() == 12
+    (groups / "vmstat").write_text("nr_free_pages 5\n")
+    assert machine.ended_for_memory() is None
+
+
 @pytest.fixture
 def limits(groups: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
     """What this process may allocate, by the number of the limit; it uses 100 bytes of private memory and 300 of address space."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import OutOfMemoryError
 from tests.core.chat_models import save_chat_model
 from workbench.inference import model_pool, server
 from workbench.inference.model_pool import IDLE_SECONDS, ModelPool
@@ -93,3 +94,17 @@ def test_weights_that_were_replaced_while_the_clock_was_behind_are_read(tmp_path
     os.utime(model / "model.safetensors", (1e9, 1e9))
     with pool.using(str(model)) as (after, _):
         assert after is not before
+
+
+def test_what_is_kept_for_the_rest_of_the_machine_is_a_part_of_a_small_one(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container of 1 GiB half of it is free once the app and the libraries are there: enough for a small model."""
+    monkeypatch.setattr(model_pool.machine, "memory_limit", lambda: 2**30)
+    monkeypatch.setattr(model_pool.machine, "memory_available", lambda: 2**30 // 16 + 2**22)
+    with ModelPool().using(folder) as (loaded, _):
+        assert loaded.model.num_parameters() * 8 < 2**22
+    monkeypatch.setattr(model_pool.machine, "memory_limit", lambda: None)
+    monkeypatch.setattr(model_pool.machine, "memory_total", lambda: 2**34)
+    with pytest.raises(OutOfMemoryError, match=r"needs about \d+ MiB of memory to answer\. 0 MiB can be used on cpu") as refused, \
+            ModelPool().using(folder):
+        pytest.fail("it is loaded")
+    assert "smaller model" in refused.value.fix
