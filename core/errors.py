@@ -97,6 +97,11 @@ def _short_quotes(sentence: str) -> str:
     return LONG.sub(cut, sentence) if len(sentence) > LONGEST_QUOTE else sentence
 
 
+def _writable(text: str) -> str:
+    """Return a text as every terminal and browser takes it: halves of characters, as in names of files, become their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class StillhouseError(Exception):
     """A mistake or a condition that the user can do something about.
 
@@ -114,6 +119,7 @@ class StillhouseError(Exception):
 
     def __init__(self, given: str, expected: str = "", fix: str = "", *, field: str | None = None,
                  suggestion: Suggestion | None = None) -> None:
+        given, expected, fix = map(_writable, (given, expected, fix))
         self.given, self.expected, self.fix = shorten(_short_quotes(given), LONGEST_GIVEN), _short_quotes(expected), _short_quotes(fix)
         self.suggestion = suggestion
         self.field = suggestion.field if field is None and isinstance(suggestion, SetField) else field

@@ -38,6 +38,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/classification/items.py": ("tests/core/classification/test_training.py",),
     "core/classification/predicting.py": ("tests/core/classification/test_training.py",),
     "core/config/addresses.py": ("tests/core/test_config.py",),
+    "core/data/text_files.py": ("tests/core/data/test_json_records.py", "tests/core/data/test_tables.py"),
     "core/config/base.py": ("tests/core/test_recipes.py",),
     "core/config/chains.py": ("tests/core/test_recipes.py",),
     "core/config/data.py": ("tests/core/test_recipes.py",),

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Any
 
+from core.data.formats import require_characters
 from core.data.template_limits import TemplateFailedError, check, render_within_limits
 from core.errors import DataError, shorten
 
@@ -122,13 +123,14 @@ def _template(tokenizer: Any) -> str:
 def _rendered(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool = False,
               marked: bool = False) -> tuple[str, list[tuple[int, int]]]:
     try:
-        return render_within_limits(messages, _template(tokenizer), tokenizer.special_tokens_map, marked=marked,
-                                    add_generation_prompt=add_generation_prompt)
+        text, marks = render_within_limits(messages, _template(tokenizer), tokenizer.special_tokens_map, marked=marked,
+                                           add_generation_prompt=add_generation_prompt)
     except TemplateFailedError as error:  # on a conversation of an order that it does not know a template may fail in any way
         roles = shorten(", ".join(message["role"] for message in messages))
         raise DataError(f"The model's chat template refuses a conversation of {roles}: {shorten(str(error))}.",
                         "Most templates expect user and assistant in turns.",
                         "Leave out system messages, or choose another model.") from error
+    return require_characters(text, "What the model's chat template makes of the conversation"), marks
 
 
 def _turns(text: str, messages: Sequence[Message], tokenizer: Any, pieces_of: Callable[[str, str], Iterator[Piece]]) -> list[Turn] | None:

@@ -28,6 +28,7 @@ ROLES = ("system", "user", "assistant")
 # What ShareGPT's files and their descendants call the roles.
 SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "model": "assistant",
             "bard": "assistant", "bing": "assistant", "system": "system"}
+MOST_LISTED = 30  # columns that a message names
 EXAMPLE = '[{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]'
 
 
@@ -46,7 +47,7 @@ def choose_columns(available: Sequence[str], wanted: str | None, origin: str, op
     Raises:
         DataError: `wanted` is not there, or no column is known by its name.
     """
-    listed = ", ".join(_short(name) for name in available) or "none"
+    listed = listed_names(available) or "none"
     if wanted is not None:
         if wanted not in available:
             near = difflib.get_close_matches(wanted, available, n=1)
@@ -178,12 +179,27 @@ def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{what} holds {_kind(value)}.", "Text was expected.",
                         "Correct that row, or name the column that holds the text.", suggestion=SetField("data.column", "review"))
+    return require_characters(value, what).replace("\r\n", "\n")
+
+
+def require_characters(text: str, what: str) -> str:
+    """Return a text of complete characters, as files, tokenizers and browsers take them. Raises DataError.
+
+    Args:
+        what: names it in messages, as "'reviews.jsonl', line 7: 'text'".
+    """
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{what} holds {value[error.start]!a}, half of a character.", "Complete Unicode characters were expected.",
-                        "Correct that row, or remove it.") from error
-    return value.replace("\r\n", "\n")
+        raise DataError(f"{what} holds {text[error.start]!a}, half of a character.", "Complete Unicode characters were expected.",
+                        "Correct it, or leave it out.") from error
+    return text
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Return the names of columns for messages: the first of them, where there are many."""
+    more = f" and {len(names) - MOST_LISTED:,} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(_short(name) for name in names[:MOST_LISTED]) + more
 
 
 def _kind(value: Any) -> str:

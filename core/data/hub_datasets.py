@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from core.config import DataSpec
-from core.data.tables import Record, Table
+from core.data.json_records import Record
+from core.data.tables import Table
 from core.errors import DataError, DiskFullError, NetworkError, SetField
 
 if TYPE_CHECKING:

@@ -55,8 +55,6 @@ def pages(file: BinaryIO, chunk: Any) -> Iterator[Page]:
 
 def _struct(data: bytes, place: int, depth: int = 0) -> tuple[dict[int, int], int]:
     """Return the whole numbers of a struct by field, and where it ends. Raises IndexError where the data end before it."""
-    if depth > _DEEPEST:
-        raise ValueError("a page's header is nested too deeply")
     fields: dict[int, int] = {}
     number = 0
     while (head := data[place]) != _STOP:
@@ -76,6 +74,8 @@ def _struct(data: bytes, place: int, depth: int = 0) -> tuple[dict[int, int], in
 
 def _value(data: bytes, place: int, kind: int, depth: int) -> tuple[int | None, int]:
     """Return a whole number, or None for another kind of value, and where it ends."""
+    if depth > _DEEPEST:
+        raise ValueError("a page's header is nested too deeply")
     if kind in (_TRUE, _FALSE, _BYTE):  # switches take a byte inside lists alone
         return None, place + 1
     if kind <= _I64:

@@ -5,28 +5,26 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 from core.data.documents import PROBE, division, documents
 from core.data.formats import known_columns
+from core.data.json_records import Record, json_items, json_lines
 from core.data.parquet_pages import pages
+from core.data.text_files import HEAD, LONGEST_FIELD, converted, lines, open_text, readable
 from core.errors import DataError
 from core.system.units import format_bytes
 
-Record = tuple[str, Mapping[str, Any]]  # where it stands ("line 7", "row 7"), and its values by column
-
 DELIMITERS = ",;\t|"
-LONGEST_FIELD = 1 << 26  # characters; a longer CSV field is a quotation mark that was never closed
-HEAD = 1 << 16  # what is looked at before a file is read: bytes, or characters of a CSV file
 BATCH_ROWS = 64  # rows of a Parquet file decoded at a time, at most
 PARQUET_BYTES = 1 << 27  # 128 MiB; what a page of a Parquet file may unpack to, and what rows that are decoded together take
 LOOK = 1000  # records of a JSON file whose keys are its columns
+MOST_COLUMNS = 10_000
 LOOK_FOR = 100_000  # records that are read to find a column that a user names
 
 
@@ -73,7 +71,7 @@ def open_file(path: Path) -> Table:
         DataError: no such file, another kind of file, an empty or unreadable one, not UTF-8, no header. Reading the table
             raises it too: a line that is not JSON, fields that do not match the header, damaged data.
     """
-    with _readable(path):
+    with readable(path):
         if not path.exists():
             raise _absent(path)
         if path.is_dir():
@@ -100,11 +98,11 @@ def _text_table(path: Path) -> Table:
     _check_text(path)
 
     def read(_columns: tuple[str, ...]) -> Iterator[Record]:
-        with _open_text(path) as file:
+        with open_text(path) as file:
             for number, document in enumerate(documents(file), start=1):
                 yield f"document {number}", {"text": document}
 
-    with _open_text(path) as file:
+    with open_text(path) as file:
         note = division(file.read(PROBE)).value
     return Table(f"'{path}'", ("text",), read, None, path.stat().st_size, note=note)
 
@@ -112,38 +110,10 @@ def _text_table(path: Path) -> Table:
 def _json_table(path: Path) -> Table:
     """Read one object on each line, or an array of objects, whichever of them a file's name says."""
     _check_text(path)
-    with _open_text(path) as file:
+    with open_text(path) as file:
         if file.read(HEAD).lstrip().startswith("["):
-            return _records_table(path, _json_items)
-    return _records_table(path, _json_lines)
-
-
-def _json_items(path: Path) -> Iterator[Record]:
-    """Yield the objects of a JSON array, of which no more than one and what was read ahead is in memory."""
-    decoder = json.JSONDecoder()
-    with _open_text(path) as file:
-        buffer, number = file.read(HEAD).lstrip()[1:], 0
-        while True:
-            buffer = buffer.lstrip()
-            if number and buffer.startswith(","):
-                buffer = buffer[1:].lstrip()
-            if buffer.startswith("]"):
-                return
-            try:
-                item, end = decoder.raw_decode(buffer)
-            except (ValueError, RecursionError) as error:
-                more = file.read(max(len(buffer), HEAD)) if len(buffer) < LONGEST_FIELD and not isinstance(error, RecursionError) else ""
-                if not more:
-                    raise DataError(f"'{path}', item {number + 1} is not JSON: {error}.", "A list of objects was expected, [{...}, {...}].",
-                                    "Correct that item, or remove it.") from error
-                buffer += more
-                continue
-            number += 1
-            if not isinstance(item, dict):
-                raise DataError(f"'{path}', item {number} holds {type(item).__name__}, not an object.",
-                                'An object was expected, as in [{"text": "..."}].', "Correct that item, or remove it.")
-            yield f"item {number}", item
-            buffer = buffer[end:] or file.read(HEAD)
+            return _records_table(path, json_items)
+    return _records_table(path, json_lines)
 
 
 def _records_table(path: Path, records: Callable[[Path], Iterator[Record]]) -> Table:
@@ -152,38 +122,30 @@ def _records_table(path: Path, records: Callable[[Path], Iterator[Record]]) -> T
     if first is None:
         raise _empty(path)
     columns, size = dict.fromkeys(first[1]), 0
+    _require_columns(path, len(columns))
     with suppress(DataError):  # what is wrong with a later record is said when it is read, if it is
         for _, record in looked:
             columns |= dict.fromkeys(record)
             size += sum(len(value) for value in record.values() if isinstance(value, (str, list)))
-            if size > PROBE:
+            if size > PROBE or len(columns) > MOST_COLUMNS:
                 break
+    _require_columns(path, len(columns))
     return Table(f"'{path}'", tuple(columns), lambda _columns: records(path), None, path.stat().st_size,
                  optional=frozenset(columns) - frozenset(first[1]), loose=True)
 
 
-def _json_lines(path: Path) -> Iterator[Record]:
-    with _open_text(path) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"'{path}', line {number} is not JSON: {error}.", "One object on each line was expected.",
-                                "Correct that line, or remove it.") from error
-            if not isinstance(record, dict):
-                raise DataError(f"'{path}', line {number} holds {type(record).__name__}, not an object.",
-                                'An object was expected, as in {"text": "..."}.', "Correct that line, or remove it.")
-            yield f"line {number}", record
+def _require_columns(path: Path, count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise DataError(f"'{path}' has {count:,} columns.", f"{MOST_COLUMNS:,} at most were expected.", "Leave out what is no text.")
 
 
 def _csv_table(path: Path) -> Table:
     _check_text(path)
-    with _open_text(path, newline="") as file:
+    with open_text(path, newline="") as file:
         delimiter, header = _csv_header(file.read(HEAD))
     if not header:
         raise _empty(path)
+    _require_columns(path, len(header))
     return Table(f"'{path}'", header, lambda _columns: _csv_records(path, delimiter, header), None, path.stat().st_size)
 
 
@@ -200,8 +162,8 @@ def _csv_header(beginning: str) -> tuple[str, tuple[str, ...]]:
 
 def _csv_records(path: Path, delimiter: str, header: tuple[str, ...]) -> Iterator[Record]:
     csv.field_size_limit(LONGEST_FIELD)
-    with _open_text(path, newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
+    with open_text(path, newline="") as file:
+        reader = csv.reader(lines(file, path), delimiter=delimiter, skipinitialspace=True, strict=True)
         is_header = True
         while True:
             where = f"line {reader.line_num + 1}"
@@ -230,12 +192,13 @@ def _tsv_table(path: Path) -> Table:
     header = next((fields for _, fields in _tsv_lines(path)), [])
     if not header:
         raise _empty(path)
+    _require_columns(path, len(header))
     return Table(f"'{path}'", tuple(header), lambda _columns: _tsv_records(path, header), None, path.stat().st_size)
 
 
 def _tsv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    with _open_text(path) as file:
-        for number, line in enumerate(file, start=1):
+    with open_text(path) as file:
+        for number, line in enumerate(lines(file, path), start=1):
             if line.strip():
                 yield number, [_unquoted(part.strip()) for part in line.rstrip("\n").split("\t")]
 
@@ -263,7 +226,8 @@ def _parquet_table(path: Path) -> Table:
     from pyarrow.parquet import ParquetFile
 
     def damaged(error: Exception) -> DataError:
-        return DataError(f"'{path}' cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}.",
+        said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        return DataError(f"'{path}' cannot be read as Parquet: {said}.",
                          "A complete Parquet file was expected.", "Copy or export it again.")
 
     def read(columns: tuple[str, ...]) -> Iterator[Record]:
@@ -281,7 +245,7 @@ def _parquet_table(path: Path) -> Table:
                             yield f"row {number}", record
         except MemoryError:  # Arrow's is an ArrowException too
             raise
-        except (pyarrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # UnicodeDecodeError is a ValueError
             raise damaged(error) from error
 
     try:
@@ -329,50 +293,15 @@ READERS: dict[str, Callable[[Path], Table]] = {".txt": _text_table, ".jsonl": _j
 # ---------------------------------------------------------------------------------------------------- text files
 
 
-@contextmanager
-def _open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
-    """Open UTF-8 text with or without a byte order mark; trouble with it becomes DataError."""
-    with _readable(path):
-        try:
-            with path.open(encoding="utf-8-sig", newline=newline) as file:
-                yield file
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path) from error
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be read: {(error.strerror or str(error)).lower()}.", "A readable file was expected.",
-                        "Check its name and its permissions.") from error
-
-
 def _check_text(path: Path) -> None:
     """Raise DataError for a file that begins like UTF-16 or like no text at all."""
     with path.open("rb") as file:
         head = file.read(HEAD)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(f"'{path}' is UTF-16 text.", "UTF-8 was expected.", _convert(path, "UTF-16"))
+        raise DataError(f"'{path}' is UTF-16 text.", "UTF-8 was expected.", converted(path, "UTF-16"))
     if b"\0" in head:
         raise DataError(f"'{path}' is not text: it holds zero bytes.", "UTF-8 text was expected.",
                         f"Save it as text, or as one of {suffixes()}.")
-
-
-def _not_utf8(path: Path) -> DataError:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return DataError(f"'{path}', line {number} is not UTF-8: byte 0x{line[error.start]:02X} at column {error.start + 1}.",
-                                 "UTF-8 was expected.", _convert(path, "WINDOWS-1252"))
-    return DataError(f"'{path}' changed while it was read.", "A file that stays as it is was expected.", "Start again.")
-
-
-def _convert(path: Path, encoding: str) -> str:
-    return f"Save it as UTF-8, for example with: iconv -f {encoding} -t UTF-8 '{path.name}' > '{path.stem}-utf8{path.suffix}'"
 
 
 def _absent(path: Path) -> DataError:

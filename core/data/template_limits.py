@@ -24,10 +24,11 @@ from core.errors import DataError
 from core.system.paths import SOURCE
 
 LONGEST_TEMPLATE = 1 << 18  # characters; the longest of known models has about a tenth of that
-LONGEST_TEXT = 1 << 23  # characters that a template may write
-SECONDS = 5  # of processor time for one text, which takes a thousandth of one
+LONGEST_TEXT = 1 << 23  # characters that a template may write at most
+OWN_TEXT, TURN_TEXT, REPEATED = 1 << 16, 1 << 10, 8  # characters of its own, for each message, and how often it may write the messages
+SECONDS = 3  # of processor time for one text, which takes a thousandth of one
 PATIENCE = 120.0  # seconds for one text, on a machine that is busy with other things or has no limit of processor time
-MEMORY = 1 << 29  # bytes
+MEMORY = 1 << 28  # bytes
 POLL = 0.1  # seconds between two looks whether nobody waits any more
 KEPT = 2  # idle processes
 SECRETS = ("TOKEN", "PASSWORD", "SECRET", "KEY")  # in names of variables that the process has no use for
@@ -72,18 +73,25 @@ def render_within_limits(messages: Sequence[Mapping[str, Any]], template: str, s
         TemplateFailedError: the template refuses the conversation, or is no template.
         DataError: it takes too much time or memory, or writes too much.
     """
+    longest = longest_text(messages)
     request = {"messages": list(messages), "template": template, "special_tokens": dict(special_tokens), "marked": marked,
-               "add_generation_prompt": add_generation_prompt}
+               "add_generation_prompt": add_generation_prompt, "characters": longest}
     answer = _processes.answer(request)
     if "error" in answer:
         raise TemplateFailedError(answer["error"])
     if "limit" in answer:
         limit = {"memory": f"more than {MEMORY >> 20} MB of memory", "seconds": f"more than {SECONDS} seconds of processor time",
-                 "characters": f"more than {LONGEST_TEXT:,} characters", "stopped": "time until it was stopped",
+                 "characters": f"more than {longest:,} characters", "stopped": "time until it was stopped",
                  "process": "its process down"}[answer["limit"]]
         raise DataError(f"The model's chat template takes {limit} for one conversation.",
                         "A template that writes little more than the messages was expected.", "Choose another model.")
     return answer["text"], [(start, end) for start, end in answer["marks"]]
+
+
+def longest_text(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many characters a template may make of a conversation: tokenising millions of them takes a minute."""
+    said = sum(len(message["content"]) for message in messages if isinstance(message.get("content"), str))
+    return min(OWN_TEXT + TURN_TEXT * len(messages) + REPEATED * said, LONGEST_TEXT)
 
 
 class _StoppedError(Exception):
@@ -101,7 +109,7 @@ class _Process:
         self._requests, self._answers = self._popen.stdin, self._popen.stdout
         self._inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._read, name="chat template", daemon=True).start()
-        self._send({"memory": MEMORY, "seconds": SECONDS, "characters": LONGEST_TEXT})
+        self._send({"memory": MEMORY, "seconds": SECONDS})
 
     def begin(self) -> None:
         """Wait until it is ready. Raises DataError if it cannot be, and _StoppedError if nobody waits any more."""

@@ -31,7 +31,7 @@ def main() -> None:
     _send(answers, {"ready": True})
     for line in requests:
         _limit_time(limits["seconds"])
-        _send(answers, _answer(json.loads(line), limits["characters"], render_jinja_template))
+        _send(answers, _answer(json.loads(line), render_jinja_template))
 
 
 def renderer() -> Any:
@@ -63,7 +63,7 @@ def _bare(name: str) -> types.ModuleType:
     return package
 
 
-def _answer(request: dict[str, Any], characters: int, render: Any) -> dict[str, Any]:
+def _answer(request: dict[str, Any], render: Any) -> dict[str, Any]:
     try:
         (text,), marks = render([request["messages"]], chat_template=request["template"], return_assistant_tokens_mask=request["marked"],
                                 add_generation_prompt=request["add_generation_prompt"], **request["special_tokens"])
@@ -71,7 +71,7 @@ def _answer(request: dict[str, Any], characters: int, render: Any) -> dict[str, 
         return {"limit": "memory"}
     except Exception as error:  # a template may fail in any way that Python knows, and that is the answer
         return {"error": (str(error) or type(error).__name__)[:LONGEST_ERROR]}
-    return {"limit": "characters"} if len(text) > characters else {"text": text, "marks": marks[0] if request["marked"] else []}
+    return {"limit": "characters"} if len(text) > request["characters"] else {"text": text, "marks": marks[0] if request["marked"] else []}
 
 
 def _limit_memory(most: int) -> None:

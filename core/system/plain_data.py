@@ -74,20 +74,22 @@ def parse_yaml(text: str) -> Any:
         raise PlainDataError("it is nested too deeply") from error
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, most: int = MAX_JSON_VALUES) -> Any:
     """Return the plain data of a JSON text, or of its bytes in UTF-8.
+
+    Args:
+        most: values that it may hold.
 
     Raises:
         PlainDataError: not UTF-8, not JSON, nested more deeply than Python reads, a whole number of more digits than it reads, or more
-            than `MAX_JSON_VALUES`.
+            than `most` values.
     """
     try:
         whole = text.decode("utf-8") if isinstance(text, bytes) else text
     except UnicodeDecodeError as error:
         raise PlainDataError("it is not UTF-8 text") from error
-    # Separators inside of texts count too; what is counted is never less than what is there.
-    if (count := sum(map(whole.count, ",[{"))) > MAX_JSON_VALUES:
-        raise PlainDataError(f"it holds some {count:,} values, and {MAX_JSON_VALUES:,} are read at most")
+    if (count := json_values(whole)) > most:
+        raise PlainDataError(f"it holds some {count:,} values, and {most:,} are read at most")
     try:
         return json.loads(whole)
     except json.JSONDecodeError as error:
@@ -96,6 +98,11 @@ def parse_json(text: str | bytes) -> Any:
         raise PlainDataError("it is nested too deeply") from error
     except ValueError as error:
         raise PlainDataError("it holds a whole number of too many digits") from error
+
+
+def json_values(text: str) -> int:
+    """Return about how many values a JSON text holds: separators inside of texts count too, so it is never less than what is there."""
+    return sum(map(text.count, ",[{"))
 
 
 def _at(mark: yaml.Mark | None, problem: str) -> PlainDataError:

@@ -15,10 +15,13 @@ from typing import Any, Literal
 
 from core.config import DataSpec, TaskSpec
 from core.data import movie_reviews, sources
+from core.data.formats import listed_names, require_characters
 from core.data.hub_datasets import open_splits
-from core.data.tables import HEAD, READERS, Table, open_file
+from core.data.tables import READERS, Table, open_file
+from core.data.text_files import HEAD
 from core.errors import DataError, SetField
 from core.system import reach
+from core.system.plain_data import PlainDataError, parse_json
 
 Kind = Literal["classification", "question_answering"]
 MEASURED = ("validation", "validation_matched", "dev", "test")  # splits of hub datasets, the first that is there
@@ -28,6 +31,8 @@ TEXTS = ("text", "sentence", "review", "content", "document", "comment", "tweet"
 LABELS = ("label", "labels", "sentiment", "class", "category", "target")
 ANSWERS = ("answers", "answer")
 MOST_LABELS = 1000
+MOST_VALUES = 2_000_000  # in a file of SQuAD's own format; its largest has 1.4 million
+DEEPEST = 3  # answers inside each other: a list, of objects, of lists
 UNLABELLED = -1  # what hub datasets hold where a declared label is kept back
 
 
@@ -88,11 +93,12 @@ def _holds_object(path: Path) -> bool:
 def _squad_table(path: Path) -> Table:
     """Read SQuAD's own file: articles of paragraphs of questions (1606.05250)."""
     try:
-        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        articles = parse_json(path.read_text(encoding="utf-8-sig"), MOST_VALUES)["data"]
         records = [{"id": qa["id"], "context": paragraph["context"], "question": qa["question"], "answers": qa["answers"]}
                    for article in articles for paragraph in article["paragraphs"] for qa in paragraph["qas"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"'{path}' cannot be read as a SQuAD file: {error!r}.", '{"data": [{"paragraphs": [...]}, ...]} was expected.',
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = error if isinstance(error, (PlainDataError, OSError)) else f"{type(error).__name__}: {error}"
+        raise DataError(f"'{path}' cannot be read as a SQuAD file: {said}.", '{"data": [{"paragraphs": [...]}, ...]} was expected.',
                         "Give a .jsonl file with one object on each line.") from error
     return Table(f"'{path}'", ("id", "context", "question", "answers"),
                  lambda _columns: ((f"question {number}", record) for number, record in enumerate(records, start=1)), len(records),
@@ -133,7 +139,7 @@ def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], or
     for setting, name in zip(("text_column", "pair_column", "label_column"), wanted, strict=True):
         if name is not None and name not in available:
             near = difflib.get_close_matches(name, available, n=1)
-            raise DataError(f"{origin} has no column '{name}'.", f"Its columns are: {', '.join(available)}.",
+            raise DataError(f"{origin} has no column '{name}'.", f"Its columns are: {listed_names(available)}.",
                             f"Set task.{setting} to one of them.", field=f"task.{setting}",
                             suggestion=SetField(f"task.{setting}", near[0], guess=True) if near else None)
     by_name = {name.lower(): name for name in reversed(available)}
@@ -156,7 +162,7 @@ def choose(available: Sequence[str], kind: str, wanted: Sequence[str | None], or
 
 
 def _no_column(origin: str, available: Sequence[str], expected: str, which: str = "text") -> DataError:
-    return DataError(f"{origin} has the columns {', '.join(available) or '(none)'}.", f"Expected by name: {expected}.",
+    return DataError(f"{origin} has the columns {listed_names(available) or '(none)'}.", f"Expected by name: {expected}.",
                      "Name it.", suggestion=SetField(f"task.{which}_column", available[0] if available else "review"))
 
 
@@ -186,11 +192,12 @@ def labelled(table: Table, columns: Columns) -> list[Labelled]:
         if label is None or (isinstance(label, str) and not label.strip()):
             raise DataError(f"{where}: the label '{columns.label}' is missing.", "Every item needs one.",
                             "Complete that row, or remove it.")
-        if not isinstance(label, (str, int, float)):
-            raise DataError(f"{where}: the label '{columns.label}' holds {type(label).__name__}.",
+        if not isinstance(label, (str, int, float)) or (isinstance(label, float) and not math.isfinite(label)):
+            raise DataError(f"{where}: the label '{columns.label}' holds {label if isinstance(label, float) else type(label).__name__}.",
                             "A word or a whole number was expected.", "Name another column.", field="task.label_column")
         if text.strip() or (pair or "").strip():
-            items.append(Labelled(text, pair, label.strip() if isinstance(label, str) else label, where))
+            name = require_characters(label, f"{where}: the label '{columns.label}'").strip() if isinstance(label, str) else label
+            items.append(Labelled(text, pair, name, where))
     return items
 
 
@@ -275,7 +282,7 @@ def _text(record: Mapping[str, Any], column: str, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: '{column}' holds {type(value).__name__}.", "Text was expected.",
                         "Name the column that holds the text.", field="task.text_column")
-    return value
+    return require_characters(value, f"{where}: '{column}'")
 
 
 # ---------------------------------------------------------------------------------------------------- questions
@@ -311,7 +318,7 @@ def _plain(value: Any, beginnings: tuple[str, ...] = ("",)) -> Any:
     return value
 
 
-def _answers(value: Any, start: Any, where: str) -> Iterator[tuple[str, int | None]]:
+def _answers(value: Any, start: Any, where: str, depth: int = 0) -> Iterator[tuple[str, int | None]]:
     """Yield (text, start or None) of each answer.
 
     They are read from {"text": [...], "answer_start": [...]}, a list of such pairs, or plain text with the cell of its start.
@@ -321,7 +328,7 @@ def _answers(value: Any, start: Any, where: str) -> Iterator[tuple[str, int | No
     """
     if isinstance(value, Mapping):
         value, start = value.get("text"), value.get("answer_start")
-        if not isinstance(value, (str, list, tuple)):
+        if not isinstance(value, (str, list, tuple)) or depth > DEEPEST:
             raise _no_answer(where, value)
     if value in (None, ""):
         return
@@ -340,7 +347,7 @@ def _answers(value: Any, start: Any, where: str) -> Iterator[tuple[str, int | No
         for text, begins in zip(value, [None] * len(value) if bare else start, strict=True):
             if not isinstance(text, (str, Mapping)):
                 raise _no_answer(where, text)
-            yield from _answers(text, begins, where)
+            yield from _answers(text, begins, where, depth + 1)
     else:
         raise _no_answer(where, value)
 

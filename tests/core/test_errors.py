@@ -178,3 +178,10 @@ def test_shorten(text: str, most: int) -> None:
 def test_short_sentences_stay() -> None:
     for given_sentence in ("The layer map was given as '1 2'.", f"'{'x' * LONGEST_QUOTE}'", "It isn't, and wasn't."):
         assert ConfigError(given_sentence).given == given_sentence
+
+
+def test_halves_of_characters_are_written_as_escapes() -> None:
+    """As in the names of files and columns; no terminal and no browser takes them."""
+    error = ConfigError("'\ud800' is no \udcff.", "\ud83d was.", "Write it.")
+    assert str(error) == "'\\ud800' is no \\udcff. \\ud83d was. Write it."
+    assert ConfigError("'naïve 😀'").given == "'naïve 😀'"

@@ -7,10 +7,11 @@ import sys
 import tempfile
 from collections import Counter
 
-from tests.fuzz import folders, recipes
+from tests.fuzz import data_files, folders, recipes, templates, tokenizers
 from tests.fuzz.measuring import Cost, measured
 
-KINDS = {"recipes": recipes.answer, "folders": folders.answer}
+KINDS = {"recipes": recipes.answer, "folders": folders.answer, "data": data_files.answer, "templates": templates.answer,
+         "tokenizers": tokenizers.answer}
 
 
 def main(kind: str, count: int, first: int = 0) -> int:

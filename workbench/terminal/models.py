@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.data.formats import require_characters
 from core.models import compatibility
 from workbench.terminal.answer import Answer
 
@@ -57,6 +58,7 @@ def generate(options: argparse.Namespace) -> Answer:
 
     store = Store()
     # Mistakes are reported before torch is imported, which takes seconds.
+    require_characters(options.prompt, "The prompt")
     entry = references.describe(options.model, store)
     from core.data import masking
     from core.models import catalog

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import random
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow
@@ -91,3 +93,19 @@ def test_damaged_headers_are_refused(seed: int, tmp_path: Path):
     path.write_bytes(content)
     with suppress(DataError):
         assert len(list(tables.open_file(path).read(("text",)))) <= 50
+
+
+@pytest.mark.parametrize("header", [b"\x19" * 5000, b"\x1c" * 5000, b"\x19\xf9" + b"\xff" * 4 + b"\x07", b"\x15\x00" * 3])
+def test_a_header_that_is_nested_without_end_is_refused(header: bytes):
+    """Lists of lists, structs of structs, a list of very many lists, and one that just ends."""
+    chunk = SimpleNamespace(dictionary_page_offset=None, data_page_offset=4, total_compressed_size=1 << 40)
+    with pytest.raises(ValueError, match=r"nested too deeply|has no header|has no size"):
+        list(pages(io.BytesIO(b"PAR1" + header), chunk))
+
+
+def test_a_date_that_python_does_not_know_is_refused(tmp_path: Path):
+    dates = pyarrow.array([0, 2**31 - 1], pyarrow.date32())
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": dates}), path)
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        list(tables.open_file(path).read(("text",)))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.data import tables
+from core.data import json_records
 from core.data.tables import BATCH_ROWS, open_file
 from core.errors import DataError
 
@@ -95,10 +95,10 @@ def test_a_json_list(make, name) -> None:
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=9) | st.integers() | st.none() | st.lists(st.booleans()))))
 def test_any_json_list_is_what_json_says(tmp_path, monkeypatch, items) -> None:
-    monkeypatch.setattr(tables, "HEAD", 7)  # items are longer than what is read at once
+    monkeypatch.setattr(json_records, "HEAD", 7)  # items are longer than what is read at once
     path = tmp_path / "a.json"
     path.write_text(json.dumps(items, indent=1))
-    assert [item for _, item in tables._json_items(path)] == items
+    assert [item for _, item in json_records.json_items(path)] == items
 
 
 def test_a_json_list_is_read_an_item_at_a_time(make) -> None:

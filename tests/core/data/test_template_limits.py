@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -67,9 +68,16 @@ def test_a_long_error_is_cut() -> None:
 
 
 def test_length() -> None:
-    assert len(rendered(f"{{{{ 'x' * {template_limits.LONGEST_TEXT} }}}}")[0]) == template_limits.LONGEST_TEXT
-    with pytest.raises(DataError, match="8,388,608 characters"):
-        rendered(f"{{{{ 'x' * {template_limits.LONGEST_TEXT + 1} }}}}")
+    """What a template writes is bounded by what the messages hold, and at all."""
+    longest = template_limits.longest_text(MESSAGES)
+    assert longest == (1 << 16) + (1 << 10) + 8 * len("Hello")
+    assert len(rendered(f"{{{{ 'x' * {longest} }}}}")[0]) == longest
+    with pytest.raises(DataError, match=rf"{longest:,} characters"):
+        rendered(f"{{{{ 'x' * {longest + 1} }}}}")
+    long = [{"role": "user", "content": "x" * template_limits.LONGEST_TEXT}]
+    for template, fits in (("{{ messages[0].content }}", True), ("{{ messages[0].content }}x", False)):
+        with contextlib.nullcontext() if fits else pytest.raises(DataError, match="8,388,608 characters"):
+            render_within_limits(long, template, {}, add_generation_prompt=False, marked=False)
 
 
 @pytest.mark.parametrize("template", [

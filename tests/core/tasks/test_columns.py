@@ -8,6 +8,7 @@ import pytest
 
 from core.config import TaskSpec
 from core.errors import DataError
+from core.tasks import columns
 from core.tasks.data import load_task
 from tests.core.tasks.records import lines, reviews, table
 
@@ -74,6 +75,9 @@ def test_columns_by_name(tmp_path) -> None:
     (("good", ""), r"line 2: the label 'sentiment' is missing"),
     (("good", None), r"line 2: the label 'sentiment' is missing"),
     (("good", ["bad"]), r"line 2: the label 'sentiment' holds list"),
+    (("good", float("nan")), r"line 2: the label 'sentiment' holds nan.*whole number"),
+    (("good", float("inf")), r"line 2: the label 'sentiment' holds inf.*whole number"),
+    (("good", "bad\ud800"), r"line 2: the label 'sentiment' holds '\\ud800', half of a character"),
     ((1.5, 2.0), r"'sentiment' is a measurement: 1.5 \(.*line 1\).*STS-B"),
 ])
 def test_labels_that_cannot_be_learnt(tmp_path, labels, message) -> None:
@@ -85,6 +89,17 @@ def test_labels_that_cannot_be_learnt(tmp_path, labels, message) -> None:
 def test_numbers_and_text_mixed_in_a_table_of_text(tmp_path) -> None:
     with pytest.raises(DataError, match="mix text and numbers"):
         load_task(TaskSpec(source=table(tmp_path / "a.csv", reviews(40, ("1", "positive")))))
+
+
+def test_half_a_character_in_a_text(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"line 1: 'text' holds '\\ud800', half of a character"):
+        load_task(TaskSpec(source=lines(tmp_path / "a.jsonl", [{"text": "one\ud800", "label": 1}, {"text": "two", "label": 2}])))
+
+
+def test_messages_name_the_first_of_many_columns(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"has the columns x0, x1, .* and 4,970 more") as refused:
+        load_task(TaskSpec(source=lines(tmp_path / "a.jsonl", [{f"x{number}": 1 for number in range(5000)}])))
+    assert len(str(refused.value)) < 1000
 
 
 def test_a_column_of_keys_is_no_label(tmp_path) -> None:
@@ -129,6 +144,11 @@ def test_squads_own_file(tmp_path) -> None:
         {"context": CONTEXT, "qas": questions_of}, {"context": f"{CONTEXT} Yes.", "qas": questions_of}]}]}))
     task = load_task(TaskSpec(source=str(path)))
     assert len(task.train) + len(task.validation) == 6 and task.train[0].answers == (("Ben", 23), ("Ben", 23))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_task(TaskSpec(source=str(path))).digest == task.digest
+    path.write_text(f'{{"data": [{"[]," * (columns.MOST_VALUES // 2)}1]}}')
+    with pytest.raises(DataError, match=r"cannot be read as a SQuAD file: it holds some 2,000,00\d values"):
+        load_task(TaskSpec(source=str(path)))
     path.write_text(json.dumps({"data": 1}))
     with pytest.raises(DataError, match="cannot be read as a SQuAD file"):
         load_task(TaskSpec(source=str(path)))
@@ -145,6 +165,11 @@ def test_a_start_in_a_column_of_its_own(tmp_path, start, right) -> None:
         assert load_task(TaskSpec(source=source)).train[0].answers == (("Anna", right),)
 
 
+def nested(depth: int) -> object:
+    """Answers inside of answers."""
+    return "Carl" if not depth else {"text": [nested(depth - 1)]}
+
+
 @pytest.mark.parametrize(("answers", "message"), [
     ({"text": ["Carl"], "answer_start": [0]}, "'Carl' does not stand in the context at 0"),
     ("Carl", "'Carl' does not stand in the context"),
@@ -154,7 +179,7 @@ def test_a_start_in_a_column_of_its_own(tmp_path, start, right) -> None:
     ({"text": "Anna", "answer_start": [0]}, r"begins at \[0\]"), ({"text": ["Anna"], "answer_start": 0}, "1 answers have the starts 0"),
     ({"text": ["Anna", "Ben"], "answer_start": [0]}, r"2 answers have the starts \[0\]"), ({"text": [3]}, "the answers hold int"),
     ({"text": 3, "answer_start": 0}, "the answers hold int"), ({"answer_start": [0]}, "the answers hold NoneType"),
-    ([["Anna"]], "the answers hold list")])
+    ([["Anna"]], "the answers hold list"), (nested(2), "does not stand in the context"), (nested(400), "the answers hold list")])
 def test_answers_that_cannot_be_used(tmp_path, answers, message) -> None:
     with pytest.raises(DataError, match=f"line 1: .*{message}"):
         load_task(TaskSpec(source=lines(tmp_path / "a.jsonl", [{**SQUAD, "answers": answers}])))

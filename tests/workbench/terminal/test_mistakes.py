@@ -42,6 +42,7 @@ MISTAKES = {
     "unknown verb": (["frobnicate"], "frobnicate"),
     "missing argument": (["show"], "See: python -m workbench show --help"),
     "unknown model": (["generate", "no-such-model", "--prompt", "Hello"], "no-such-model"),
+    "half a character": (["generate", "house-chat", "--prompt", "caf\udce9"], "The prompt holds '\\udce9', half of a character"),
     "not a number": (["generate", "house-chat", "--prompt", "Hello", "--seed", "many"], "many"),
 }
 
