@@ -40,10 +40,10 @@ def less_memory(verb: str | None) -> str:
 
 
 def in_child(verb: str) -> int | None:
-    """Go on in a child of this process, on Linux, unless this is one of several that were started together. Call it in the one thread.
+    """Continue in a child of this process, on Linux, unless this is one of several that were started together. Call it in the one thread.
 
     Returns:
-        None where it goes on. In the process that waited, the exit code of the child; one that was ended by another signal than SIGKILL
+        None in the child. In the process that waited, the exit code of the child; one that was ended by another signal than SIGKILL
         ends this process by the same.
 
     Raises:
