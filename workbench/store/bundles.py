@@ -14,7 +14,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,19 @@ import yaml
 
 from core.config import ChainConfig
 from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
+from core.errors import ConfigError
 from core.events import Evaluation
+from core.models.ensembles import parse_ensemble
 from workbench.errors import RunNotFoundError, StoreUnavailableError
 from workbench.store import reproduce
 from workbench.store.records import Run
-from workbench.store.store import Store
+from workbench.store.store import RUN_ID, Store
 
-DATA_KEYS = ("data.source", "task.source", "task.validation", "bridge.prompts")
-MODEL_KEYS = ("teacher.model", "student.model", "bridge.model")
+# Keys of files, some of which have several; and of models.
+DATA_KEYS = ("data.source", "task.source", "task.validation", "bridge.prompts", "reading.tasks", "specialists.source", "images.source",
+             "evaluation.retention.tasks")
+MODEL_KEYS = ("teacher.model", "student.model", "bridge.model", "reading.model", "specialists.model")
+NAMING = {key.rpartition(".")[2] for key in (*DATA_KEYS, *MODEL_KEYS)} - {"prompts"}  # last parts of such keys, wherever they are
 MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # of a folder; never a pickle
 OWN_VERSIONS = ("python", "stillhouse")  # no packages to install by these names
 
@@ -41,7 +46,8 @@ def bundle(runs: Sequence[Run], store: Store, *, whole: bool = False) -> bytes:
         whole: include the data and the models that are files here.
 
     Raises:
-        ConfigError: a recipe that this release does not read.
+        ConfigError: a recipe that this release does not read, or one that names what no bundle holds: a folder of images, a run or a
+            folder as one of several models.
         StoreUnavailableError: a file that a recipe names is gone, or a run that another builds on.
     """
     made = _Bundle(store)
@@ -81,8 +87,11 @@ class _Bundle:
                 _set(plain, key, f"./{self._model(Path(reference))}")
         for key in DATA_KEYS:
             named = _get(plain, key)
-            if isinstance(named, str) and named not in (HOUSE, *HOUSE_SOURCES) and Path(named).is_absolute():
-                _set(plain, key, f"./{self._data(Path(named))}")
+            if isinstance(named, list):
+                _set(plain, key, list(map(self._portable, named)))
+            elif named is not None:
+                _set(plain, key, self._portable(named))
+        _require_portable(plain, run, {_get(plain, key) for key in models})
         recipe = f"recipes/{run.name}.yaml"
         self.recipes[recipe] = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
         self.versions = self.versions or run.versions
@@ -90,6 +99,11 @@ class _Bundle:
             "id": run.id, "name": run.name, "seed": run.seed, "recipe": recipe, "models": models,
             "verb": "chain" if isinstance(run.config, ChainConfig) else "distill", "command": run.command, "commit": run.git_commit,
             "versions": run.versions, "device": run.device, "data": self._digest(run), "measured": self._measured(run)}
+
+    def _portable(self, named: Any) -> Any:
+        """Return a data set as a recipe of the bundle names it: a file relative to the bundle, any other as it is."""
+        here = isinstance(named, str) and named not in (HOUSE, *HOUSE_SOURCES) and Path(named).is_absolute() and not Path(named).is_dir()
+        return f"./{self._data(Path(named))}" if here else named
 
     def documents(self, whole: bool) -> dict[str, str]:
         """Return the text files of the bundle."""
@@ -163,12 +177,42 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
+def _require_portable(plain: Mapping[str, Any], run: Run, known: Collection[Any]) -> None:
+    """Raise ConfigError for a recipe that still names something of this machine.
+
+    Args:
+        known: references to runs that are bundled too.
+    """
+    for text in _references(plain):
+        ensemble = parse_ensemble(text)
+        for named in ensemble.members if ensemble is not None else (text,):
+            if Path(named).is_absolute() or RUN_ID.match(named) or (named in run.parents and named not in known):
+                raise ConfigError(f"The recipe of '{run.name}' names '{named}', which no bundle holds.",
+                                  "Files, and runs or folders that are a teacher or a student, are bundled.",
+                                  "Bundle another run, or train one from a file in its place.")
+
+
+def _references(plain: Any) -> Iterator[str]:
+    """Yield the models and data sets that plain data of a recipe name."""
+    for value in plain if isinstance(plain, list) else ():
+        yield from _references(value)
+    for key, value in plain.items() if isinstance(plain, Mapping) else ():
+        if key in NAMING:
+            yield from (value if isinstance(value, list) else [value] if value is not None else [])
+        else:
+            yield from _references(value)
+
+
 def _get(plain: Mapping[str, Any], key: str) -> Any:
-    section, _, leaf = key.partition(".")
-    found = plain.get(section)
-    return found.get(leaf) if isinstance(found, Mapping) else None
+    found: Any = plain
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
-def _set(plain: dict[str, Any], key: str, value: str) -> None:
-    section, _, leaf = key.partition(".")
-    plain[section] = {**plain[section], leaf: value}
+def _set(plain: dict[str, Any], key: str, value: Any) -> None:
+    *sections, leaf = key.split(".")
+    for section in sections:
+        plain[section] = dict(plain[section])
+        plain = plain[section]
+    plain[leaf] = value

@@ -11,7 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+from core.errors import ConfigError
 from core.recipes import parse_recipe
 from core.system.paths import SOURCE
 from tests.core.chat_models import save_chat_model
@@ -95,3 +97,34 @@ def test_what_is_gone_is_refused(tmp_path: Path, first: Run) -> None:
     (tmp_path / "reviews.txt").unlink()
     with pytest.raises(StoreUnavailableError, match="not there any more"):
         bundles.bundle([first], Store())
+
+
+def recipes_of(run: Run, folder: Path) -> dict:
+    """The recipe of a run in its bundle."""
+    manifest = unpacked(bundles.bundle([run], Store(), whole=True), folder)
+    return yaml.safe_load((folder / manifest["runs"][-1]["recipe"]).read_text())
+
+
+def test_files_of_every_kind_of_recipe_are_in_the_bundle(tmp_path: Path, home: Path) -> None:
+    for name in ("topics.csv", "exam.jsonl", "kept.csv", "digits.npz"):
+        (tmp_path / name).write_text("label,text\n1,good\n")
+    store, at = Store(), str(tmp_path)
+    found = [recipes_of(store.create_run(parse_recipe(plain)), tmp_path / str(number)) for number, plain in enumerate((
+        {"specialists": {"source": f"{at}/topics.csv"}}, {"images": {"source": f"{at}/digits.npz"}, "kind": "ensemble"},
+        {"reading": {"tasks": [f"{at}/exam.jsonl", "yes_no"]}, "student": {"model": "house-chat"}},
+        {"teacher": {"model": "house-chat"}, "evaluation": {"retention": {"tasks": ["imdb", f"{at}/kept.csv"]}, "prompts": ["/start"]}}))]
+    assert found[0]["specialists"]["source"] == "./data/topics.csv" and found[1]["images"]["source"] == "./data/digits.npz"
+    assert found[2]["reading"]["tasks"] == ["./data/exam.jsonl", "yes_no"]
+    assert found[3]["evaluation"]["retention"]["tasks"] == ["imdb", "./data/kept.csv"]
+    assert (tmp_path / "0" / "data" / "topics.csv").read_text() == "label,text\n1,good\n"
+
+
+@pytest.mark.parametrize("plain", [
+    {"kind": "ensemble", "images": {"source": "FOLDER"}},
+    {"chain": {"anchors": [{"model": "FOLDER"}], "mode": "independent"}},
+    {"teacher": {"model": "arithmetic(house-chat, FOLDER)"}},
+    {"teacher": {"model": "geometric(20261130-120000-0123abcd:student, house-chat)"}}])
+def test_what_a_bundle_cannot_hold_is_refused(tmp_path: Path, home: Path, plain: dict) -> None:
+    config = parse_recipe(json.loads(json.dumps(plain).replace("FOLDER", str(tmp_path))))
+    with pytest.raises(ConfigError, match="no bundle holds"):
+        bundles.bundle([Store().create_run(config)], Store())
