@@ -129,26 +129,25 @@ class _Sums:
     """Sums of the loss terms over an epoch."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, tuple[Tensor, float]] = {}
+        self._sums: dict[str, Tensor] = {}  # term -> (2,): its sum over items, and that of it times its factor
         self._items = 0
 
     def add(self, values: Mapping[str, tuple[Tensor, float]], items: int) -> None:
         """Count a batch: term -> its sum over the batch's items, and the factor that it is weighted with."""
         for name, (value, factor) in values.items():
-            before = self._sums.get(name)
-            self._sums[name] = (value if before is None else before[0] + value, factor)
+            self._sums[name] = self._sums.get(name, 0) + torch.stack([value, value * factor])
         self._items += items
 
     def means(self, step: int, variant: str) -> dict[str, float]:
         """Return the logged means. Raises NonFiniteLossError."""
-        found = {name: (float(total) / self._items, factor) for name, (total, factor) in self._sums.items()}
-        if not all(math.isfinite(value) for value, _ in found.values()):
+        found = {name: (total / self._items).tolist() for name, total in self._sums.items()}
+        if not all(math.isfinite(raw) for raw, _ in found.values()):
             raise NonFiniteLossError(f"The loss of variant '{variant}' is not a number any more at step {step}.",
                                      "A finite loss was expected.", "Lower train.learning_rate or train.max_grad_norm.",
                                      field="train.learning_rate")
-        logged = {"loss": sum(value * factor for value, factor in found.values())}
-        for name, (value, factor) in found.items():
-            logged |= {f"raw/{name}": value, f"loss/{name}": value * factor}
+        logged = {"loss": sum(weighted for _, weighted in found.values())}
+        for name, (raw, weighted) in found.items():
+            logged |= {f"raw/{name}": raw, f"loss/{name}": weighted}
         return logged
 
 

@@ -11,7 +11,7 @@ from core.classification.items import ClassificationData, Items
 from core.classification.models import new_mlp
 from core.classification.predicting import measure, predict_logits, recall
 from core.classification.training import train_classifier
-from core.config import ImagesSpec, LossSpec, MlpSpec, TrainSpec
+from core.config import ImagesSpec, LossSpec, MlpSpec, Ramp, TrainSpec
 from core.errors import DataError, NonFiniteLossError
 from core.recorder import ListRecorder, StopRequested
 
@@ -48,6 +48,17 @@ def test_a_step_follows_the_equation(digits: ClassificationData) -> None:
     train_classifier(ours, items, train=FEW.model_copy(update={"max_steps": 1}), soft_targets=soft,
                      losses=LossSpec(w_kd=0.5, w_hard=0.25, temperature=temperature), orders=lambda _: torch.arange(8))
     torch.testing.assert_close(seen[0], naive.classifier.weight.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_weight_that_moves_is_logged_as_it_was_at_each_step(digits: ClassificationData) -> None:
+    items, model, recorder = digits.train.take(slice(128)), new_mlp(MlpSpec(), digits, 0), ListRecorder()
+    each = torch.nn.functional.cross_entropy(predict_logits(model, items), items.targets, reduction="none").view(4, 32).mean(1)
+    train_classifier(model, items, train=FEW.model_copy(update={"num_train_epochs": 1, "learning_rate": 1e-9}), recorder=recorder,
+                     losses=LossSpec(w_kd=0.0, w_hard=Ramp(start=1, end=0)), orders=lambda _: torch.arange(128))
+    weights = torch.tensor([1, 2 / 3, 1 / 3, 0])
+    assert recorder.series("student", "raw/hard")[4] == pytest.approx(float(each.mean()), rel=1e-4)
+    assert recorder.series("student", "loss/hard")[4] == pytest.approx(float((weights * each).mean()), rel=1e-4)
+    assert recorder.series("student", "loss")[4] == pytest.approx(float((weights * each).mean()), rel=1e-4)
 
 
 def test_a_student_of_soft_targets_alone_follows_the_teacher_without_labels(digits: ClassificationData) -> None:
