@@ -1,9 +1,8 @@
-"""Classifiers of images and texts: items with labels, training on hard labels and soft targets, and measurement.
+"""Classifiers: items with labels, training on hard labels and soft targets, and measurement.
 
 The way of the data, from a data set to a trained student:
 
     images.load_images(spec)            a data set of images        -> ClassificationData
-    texts.encode_task(task, tokenizer)  a labelled task of texts    -> ClassificationData
     models.new_mlp(spec, data, seed)    a new network for images    -> a Transformers model with ``.logits``
     predicting.predict_logits(model, items)                         -> logits (N, C)
     core.models.mixtures.mixed_logits([logits, ...], ...)          -> soft targets of an ensemble, as logits (N, C)

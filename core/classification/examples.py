@@ -20,14 +20,14 @@ from core.classification.predicting import predict_logits
 from core.config import ImagesSpec
 from core.data import movie_reviews
 from core.errors import CompatibilityError, DataError
-from core.evaluation.blanks import blank_logits, check_finite
+from core.evaluation.blanks import blank_logits
 from core.evaluation.classes import encode_text
 from core.evaluation.sentiment import encode_prompt, label_scores, label_tokens
 from core.evaluation.token_divergence import prompt_logits
 from core.models.architectures import label_names
 from core.models.compatibility import require_compatible
 from core.models.entries import LoadedModel
-from core.models.forward import eval_mode, max_positions
+from core.models.forward import eval_mode, max_positions, require_finite
 from core.models.vocabulary import decode_text, unpadded_width
 
 ExampleKind = Literal["digit", "review", "token", "blank"]
@@ -76,7 +76,7 @@ def example_logits(kind: ExampleKind, text: str, teacher: LoadedModel, student: 
     else:
         labels, logits = None, _tokens(kind, text, models)
     for row in logits:
-        check_finite(row)
+        require_finite(row)
     if len(logits) == 2 and len(logits[0]) != len(logits[1]):
         width = require_compatible(*models)
         logits = [row[:width] for row in logits]

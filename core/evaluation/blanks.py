@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.data.masking import blanked
-from core.errors import CompatibilityError, CorruptModelError, DataError
+from core.errors import CompatibilityError, DataError
 from core.models.architectures import architecture_of
 from core.models.compatibility import require_compatible, same_vocabulary
 from core.models.entries import LoadedModel
-from core.models.forward import eval_mode
+from core.models.forward import eval_mode, require_finite
 from core.models.vocabulary import decode_text, require_rows, unpadded_width
 
 if TYPE_CHECKING:
@@ -137,15 +137,8 @@ def blank_logits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tex
     with eval_mode(model):
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, blanks]
         logits = logits[:, :unpadded_width(tokenizer, model)].float().cpu()
-    check_finite(logits)
+    require_finite(logits)
     return logits
-
-
-def check_finite(logits: torch.Tensor) -> None:
-    """Raise CorruptModelError for logits that are not numbers."""
-    if not logits.isfinite().all():
-        raise CorruptModelError("The model answers with values that are not numbers.", "Finite logits were expected.",
-                                "Its weights are damaged or its training diverged: choose another model.")
 
 
 def _divergence(teacher: torch.Tensor, student: torch.Tensor) -> float:

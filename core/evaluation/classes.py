@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import CompatibilityError, DataError
-from core.evaluation.blanks import check_finite
 from core.models.architectures import label_names
-from core.models.forward import eval_mode, max_positions, uses_token_types
+from core.models.forward import eval_mode, max_positions, require_finite, uses_token_types
 from core.models.vocabulary import require_rows
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def class_probabilities(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
     inputs = encode_text(model, tokenizer, text, pair)
     with eval_mode(model):
         logits = model(**inputs).logits[0].float().cpu()  # (C,)
-    check_finite(logits)
+    require_finite(logits)
     shares = logits.sigmoid() if model.config.problem_type == "multi_label_classification" else logits.softmax(-1)
     return [ClassShare(label, share) for label, share in zip(label_names(model.config), shares.tolist(), strict=True)]
 

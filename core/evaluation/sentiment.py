@@ -44,7 +44,8 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
 
     Args:
         model: a causal language model on `device`.
-        words: longer reviews lose their middle (`house.fit`), and more of it where the model's context is shorter still.
+        words: longer reviews lose their middle (`core.data.movie_reviews.truncate_middle`), and more of it where the model's context is
+            shorter still.
         dtype: the format of the matrix products, as for language: models with weights in several formats are compared in one.
         advance: called before every forward pass with the reviews that are done; a stop that it raises leaves nothing behind.
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from core.generation.streaming import end_token_ids
 from core.models.architectures import plain_model
+from core.models.forward import require_finite
 from core.models.vocabulary import require_rows, vocabulary_size
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
 
     Returns:
         B lists of token ids without end tokens; None when it was stopped.
+
+    Raises:
+        CorruptModelError: the model's logits are not numbers.
     """
     require_rows(chain.from_iterable(prompts), tokenizer, model)
     ends = torch.tensor(sorted({*end_token_ids(model, tokenizer), *end_ids}), device=model.device)
@@ -77,7 +81,9 @@ def generate_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
         output = model(pending, attention_mask=mask[:, :seen], position_ids=positions[:, seen - pending.shape[1]:seen],
                        past_key_values=cache, use_cache=True, logits_to_keep=1)
         cache = output.past_key_values
-        token_B = draw_batch(output.logits[:, -1, :vocabulary], candidates, generator)
+        logits_BV = output.logits[:, -1, :vocabulary]
+        require_finite(logits_BV.amax(-1))  # not-a-number counts as the largest
+        token_B = draw_batch(logits_BV, candidates, generator)
         ended |= torch.isin(token_B, ends)
         written = torch.cat([written, token_B[:, None]], 1)
         if ended.all():

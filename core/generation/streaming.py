@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from core.data.conversation import Conversation, Detokenizer, context_length, fit_prompt
-from core.errors import ConfigError, CorruptModelError
+from core.errors import ConfigError
+from core.models.forward import require_finite
 from core.models.vocabulary import require_rows, vocabulary_size
 
 if TYPE_CHECKING:
@@ -205,23 +206,16 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -
     """
     if sampling.sampling_temperature == 0:
         best, index = logits.max(dim=-1)
-        _check_finite(best)
+        require_finite(best)
         return int(index)
     if sampling.top_k:
         logits, token_ids = logits.topk(min(sampling.top_k, logits.shape[-1]))  # both (K,), falling
     else:
         logits, token_ids = logits.sort(descending=True)
-    _check_finite(logits[0])
+    require_finite(logits[0])  # not-a-number counts as the largest in topk and sort
     cumulative = (logits.float() / sampling.sampling_temperature).softmax(-1).cumsum(-1).cpu()  # (K,)
     last = len(cumulative) - 1
     if sampling.top_p < 1:  # the leading set ends with the token that lifts its sum to top_p
         last = min(int(torch.searchsorted(cumulative, sampling.top_p)), last)
     uniform = torch.rand((), generator=generator, dtype=torch.float32) * cumulative[last]
     return int(token_ids[min(int(torch.searchsorted(cumulative, uniform, right=True)), last)])
-
-
-def _check_finite(best: torch.Tensor) -> None:
-    # Not-a-number counts as the largest in max, topk and sort, so the first place shows it.
-    if not torch.isfinite(best):
-        raise CorruptModelError("The model answers with values that are not numbers.", "Finite logits were expected.",
-                                "Its weights are damaged or its training diverged: choose another model.")

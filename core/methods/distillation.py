@@ -172,9 +172,9 @@ def _write_documents(config: ExperimentConfig, folder: RunFolder, report: RunRep
 
 def _shape(student: Student) -> dict[str, Any]:
     """Return the sizes of a student as reports hold them."""
-    plain = merge_adapters(student.model)
-    return {"parameters": plain.num_parameters(), "trainable_parameters": student.trainable_parameters,
-            "layers": plain.config.get_text_config().num_hidden_layers, "layer_map": student.layer_map and list(student.layer_map)}
+    config = plain_model(student.model).config.get_text_config()
+    return {"parameters": student.parameters, "trainable_parameters": student.trainable_parameters,
+            "layers": config.num_hidden_layers, "layer_map": student.layer_map and list(student.layer_map)}
 
 
 def _report(inputs: TrainingInputs, folder: RunFolder, command: str, *, stopped: bool) -> RunReport:

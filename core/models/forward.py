@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.config.ensembles import MixtureMean
+from core.errors import CorruptModelError
 from core.models.architecture_spec import LogitTransform
 from core.models.architectures import architecture_of, head_weight, plain_model
 from core.models.checkpoints import TEXT_MODEL_TYPE
@@ -165,6 +166,13 @@ def forward(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None =
     finally:
         handle.remove()
     return States(hidden, seen[0])
+
+
+def require_finite(logits: Tensor) -> None:
+    """Raise CorruptModelError for logits that are not numbers."""
+    if not logits.isfinite().all():
+        raise CorruptModelError("The model answers with values that are not numbers.", "Finite logits were expected.",
+                                "Its weights are damaged or its training diverged: choose another model.")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from core.config import ReadingSpec
 from core.data.tokenisation import Document, Span
-from core.reading.notes import BEHAVIOURS, Behaviour, ReadParagraph
+from core.reading.notes import BEHAVIOURS, ReadParagraph
 
 
 def documents(paragraphs: Sequence[ReadParagraph], spec: ReadingSpec, *, seed: int, begin: int | None = None,
@@ -88,8 +88,3 @@ def _noted(paragraph: ReadParagraph, notes: Sequence[str | None], spec: ReadingS
                 text += note + spec.separator
         everything = spec.loss_on == "all"
         yield Document(text.removesuffix(spec.separator) + end, float(everything), () if everything else tuple(spans), begin)
-
-
-def tokens_of(behaviour: Behaviour, paragraphs: Sequence[ReadParagraph]) -> int:
-    """Return the words of the notes of a behaviour."""
-    return sum(len((each.of(behaviour) or "").split()) for paragraph in paragraphs for each in paragraph.sentences)

@@ -88,7 +88,7 @@ def build_student(teacher: PreTrainedModel, spec: StudentSpec, *, seed: int, blo
         if architecture_of(teacher.config).first_block_differs:
             importance[0] = math.inf  # nothing can stand in its place
     layer_map = student_map(spec, len(blocks(teacher)), importance)
-    with _seeded(seed):
+    with seeded(seed):
         model = _prune(teacher, spec, layer_map, dtype or teacher.dtype, calibration, units)
         if hasattr(teacher, "generation_config"):
             model.generation_config = copy.deepcopy(teacher.generation_config)
@@ -107,9 +107,9 @@ def student_from_checkpoint(model: PreTrainedModel, teacher_layers: int, spec: S
     depth = len(blocks(model))
     # A student deeper than its teacher has no such map; nothing but matched layers would need one.
     layer_map = layer_maps.layer_map("uniform", teacher_layers, depth) if depth <= teacher_layers else tuple(range(depth))
-    with _seeded(seed):
+    with seeded(seed):
         if spec.init == "random":
-            new = on_device(_new_model(with_tying(model.config, is_tied(model)), model.dtype), model.device)
+            new = on_device(new_model(with_tying(model.config, is_tied(model)), model.dtype), model.device)
             if hasattr(model, "generation_config"):
                 new.generation_config = copy.deepcopy(model.generation_config)
             model = new
@@ -134,13 +134,13 @@ def _prune(teacher: PreTrainedModel, spec: StudentSpec, layer_map: LayerMap, dty
     if spec.architecture == "distilbert" and config.model_type != "distilbert":
         return distilbert_student(teacher, layer_map, spec, dtype)
     if not spec.narrower:
-        model = _new_model(config, dtype)
+        model = new_model(config, dtype)
         if spec.init == "teacher":
             _copy_weights(teacher, model, layer_map)
         return model
     widths = student_dimensions(spec, Dimensions.from_config(teacher.config))
     if spec.init == "random":
-        return _new_model(with_dimensions(config, widths), dtype)
+        return new_model(with_dimensions(config, widths), dtype)
     weights = Weights.of(teacher)
     if spec.pruning_criterion == "importance":
         if units is None:
@@ -166,7 +166,8 @@ def block_importance(model: PreTrainedModel, loss: Callable[[], float]) -> list[
     return importance
 
 
-def _new_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def new_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """Return a language model with new weights, drawn from torch's generator."""
     return model_from_config(config, architecture_of(config).objective, dtype)
 
 
@@ -184,7 +185,8 @@ def _copy_weights(teacher: PreTrainedModel, student: PreTrainedModel, layer_map:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's generator inside the block; on the processor, where new weights are drawn, it is as before afterwards."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING
 
 from core.config import ScratchSpec
 from core.data.tokenizers import train_masked_tokenizer, train_tokenizer
-from core.models.architectures import (
-    Objective,
-    architecture_of,
-    blocks,
-)
+from core.models.architectures import Objective, architecture_of, blocks
 from core.models.vocabulary import vocabulary_size
+from core.students.build import new_model, seeded
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from core.data.rows import Row
-
-    Batch = tuple[torch.Tensor, torch.Tensor]
-from core.students.build import _new_model, _seeded
 
 MAX_WAVELENGTH = 100  # of the positions of a new encoder, in radians a turn: words depend on those near to them
 
@@ -42,8 +35,8 @@ def student_from_scratch(spec: ScratchSpec, tokenizer: PreTrainedTokenizerBase, 
         # BERT's 0.02 belongs to its 768 channels: what enters attention shall be as large in a narrower model.
         config = BertConfig(**shared, initializer_range=0.02 * math.sqrt(768 / spec.hidden), hidden_dropout_prob=0.0,
                             attention_probs_dropout_prob=0.0)
-    with _seeded(seed):
-        model = _new_model(config, torch.float32)
+    with seeded(seed):
+        model = new_model(config, torch.float32)
         if spec.architecture == "bert":
             _init_local_attention(model)
     return model.train()

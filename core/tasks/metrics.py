@@ -54,9 +54,9 @@ def matthews(predicted: np.ndarray, right: np.ndarray) -> float:
     classes = int(max(predicted.max(), right.max())) + 1
     table = np.zeros((classes, classes))
     np.add.at(table, (right, predicted), 1)
-    predicted, given, n = table.sum(1), table.sum(0), table.sum()
-    spread = math.sqrt((n**2 - (given**2).sum()) * (n**2 - (predicted**2).sum()))
-    return float((np.trace(table) * n - (predicted * given).sum()) / spread) if spread else 0.0
+    occurs, given, n = table.sum(1), table.sum(0), table.sum()
+    spread = math.sqrt((n**2 - (given**2).sum()) * (n**2 - (occurs**2).sum()))
+    return float((np.trace(table) * n - (occurs * given).sum()) / spread) if spread else 0.0
 
 
 def f1(predicted: np.ndarray, right: np.ndarray) -> float:

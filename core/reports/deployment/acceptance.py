@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.evaluation.statistics import Estimate
-from core.reports.deployment.record import Deployment, FormFigures
+from core.reports.deployment.record import Deployment
 from core.system.units import format_bytes
 
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -87,11 +87,6 @@ def verdicts_of_forms(found: Deployment, limits: Limits) -> Mapping[str, Verdict
 def loss_unit(found: Deployment) -> str:
     """Return the unit of a loss in its limit."""
     return "points of accuracy" if found.metric == "accuracy" else "% of perplexity"
-
-
-def fastest_of(forms: Mapping[str, FormFigures]) -> str:
-    """Return the form with the lowest median latency."""
-    return min(forms, key=lambda name: forms[name].p50.value)
 
 
 def _judged(name: str, found: Estimate, limit: float, unit: str) -> Criterion:

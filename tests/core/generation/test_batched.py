@@ -7,6 +7,7 @@ import torch
 from transformers import MptConfig, MptForCausalLM
 
 from core.data.conversation import encode
+from core.errors import CorruptModelError
 from core.generation import batched
 from core.generation.batched import Candidates, draw_batch, generate_batch
 from core.generation.streaming import Sampling, draw, generate
@@ -63,6 +64,16 @@ def test_answers_end_at_their_end_token() -> None:
     model.generation_config.eos_token_id = free[0][3]
     cut = generate_batch(model, tokenizer, prompts, max_new_tokens=12, candidates=GREEDY, generator=torch.Generator())
     assert cut[0] == free[0][:free[0].index(free[0][3])]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_broken_model_is_refused_and_writes_no_first_token_again_and_again(temperature: float) -> None:
+    model, tokenizer = chat_model("llama", positions=128), chat_tokenizer()
+    with torch.no_grad():
+        model.lm_head.weight[3] = float("nan")
+    with pytest.raises(CorruptModelError, match="not numbers"):
+        generate_batch(model, tokenizer, [[5, 6, 7], [5, 6]], max_new_tokens=3, candidates=Candidates(temperature, 50, 1.0),
+                       generator=torch.Generator())
 
 
 def test_it_can_be_stopped() -> None:

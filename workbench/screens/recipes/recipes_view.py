@@ -16,7 +16,6 @@ from workbench.store import bundles
 
 FIRST_METRICS = 4  # columns unless others are chosen
 MOST_KEYS, LONGEST_VALUE = 8, 40  # keys in which two recipes differ that are named, and characters of a value
-HELP_MEAN = "Mean over seeds ± half of its 95% interval by Student's t; one seed has no interval."
 
 
 def show() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core.evaluation.statistics import Estimate
-from core.reports.deployment.acceptance import Limits, criteria, fastest_of, verdict_of, verdicts_of_forms, within
+from core.reports.deployment.acceptance import Limits, criteria, verdict_of, verdicts_of_forms, within
 from core.reports.deployment.record import Deployment
 from tests.core.reports.deployment.examples import deployment
 
@@ -35,7 +35,6 @@ def test_a_form_is_judged_by_the_limits_that_there_are() -> None:
         "teacher": "fail", "student": "fail", "int8": "pass"}
     assert criteria(found, "int8", Limits(None, None, None)) == []
     assert [each.name for each in criteria(found, "teacher", Limits())] == ["Size", "Latency, 95th percentile"]
-    assert fastest_of(found.forms) == "int8"
 
 
 def test_perplexity_is_limited_in_percent() -> None:
