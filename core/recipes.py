@@ -1,23 +1,21 @@
-"""Read recipes: YAML and ``a.b=c`` overrides become one `ExperimentConfig`; pydantic's findings become sentences."""
+"""Read recipes: YAML and ``a.b=c`` overrides become one `ExperimentConfig`; what pydantic finds wrong becomes errors."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import json
 import logging
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import TypeAdapter, ValidationError
 
 from core import recipe_keys
-from core.config import KINDS, ORDER, SECTIONS, AnyExperiment, ExperimentConfig, Kind, Ramp
-from core.config.base import InvalidValueError
+from core.config import KINDS, ORDER, SECTIONS, AnyExperiment, ExperimentConfig, Kind
+from core.config.fields import field_at, fields
+from core.config.sentences import as_sentence, explained
 from core.errors import ConfigError, SetField
 from core.system import plain_data
 from core.system.paths import PROJECT
@@ -134,7 +132,7 @@ def _text(path: str, text: str) -> str | None:
     Nothing at all and ``null`` are the absence of text where a field may be absent. Text may stand between double quotes, as in links and
     commands of release 0.1.0: ``"null"`` and ``"run #2"`` are text without the quotes.
     """
-    field = _field(path)
+    field = field_at(path)
     if text in ("", "null") and field is not None and type(None) in get_args(field.annotation):
         return None
     if text.startswith('"') and text.endswith('"'):
@@ -153,30 +151,8 @@ def _reads_as_itself(text: str) -> bool:
 
 def _is_text(path: str) -> bool:
     """Return whether the field at a dotted path holds text, or text or nothing."""
-    field = _field(path)
+    field = field_at(path)
     return field is not None and {field.annotation, *(() if get_origin(field.annotation) is tuple else get_args(field.annotation))} >= {str}
-
-
-def flattened(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a configuration as dotted keys with their values; lists are values."""
-    found: dict[str, Any] = {}
-    for key, value in plain.items():
-        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
-def has_key(path: str) -> bool:
-    """Return whether recipes of any kind have a key at a dotted path; a section is one too."""
-    return _field(path) is not None
-
-
-def _field(path: str) -> FieldInfo | None:
-    """Return the field at a dotted path, if there is one."""
-    *parents, leaf = path.split(".")
-    known = fields()
-    for parent in parents:
-        known = _fields_of(known[parent]) if parent in known else {}
-    return known.get(leaf)
 
 
 def parse_recipe(plain: Mapping[str, Any]) -> ExperimentConfig:
@@ -202,7 +178,7 @@ def check_recipe(plain: Mapping[str, Any]) -> tuple[ExperimentConfig | None, lis
         # As JSON, lists may be tuples, while text is no number and a switch is no count.
         config = EXPERIMENT.validate_json(json.dumps({**plain, "kind": kind}, default=str), strict=True)
     except ValidationError as error:
-        return None, [*errors, *(_explained(detail, KINDS[kind]) for detail in error.errors(include_url=False))]
+        return None, [*errors, *(explained(detail, KINDS[kind]) for detail in error.errors(include_url=False))]
     return (None if errors else config), errors
 
 
@@ -237,7 +213,7 @@ def _own_sections(kind: type[ExperimentConfig], plain: Mapping[str, Any]) -> tup
             else:
                 sections = ", ".join(each for each in ORDER if each in kind.model_fields)
                 errors.append(ConfigError(f"'{key}' was given in a recipe of kind '{name}'.",
-                                          f"{_sentence(kind.excludes[key])}" if key in kind.excludes else f"Its keys are: {sections}.",
+                                          as_sentence(kind.excludes[key]) if key in kind.excludes else f"Its keys are: {sections}.",
                                           f"Remove {key}.", field=key))
     return own, errors
 
@@ -262,116 +238,3 @@ def _today(plain: Mapping[str, Any], on_renamed: Callable[[str, str], None] | No
 def _warn(old: str, new: str) -> None:
     """Warn of a key that has another name now, once in a process."""
     LOGGER.warning("The key '%s' of recipes is called '%s' now; the old name is still read.", old, new)
-
-
-def fields() -> dict[str, FieldInfo]:
-    """Return the keys at the top of recipes of all kinds, in the order in which they are written."""
-    return {name: next(kind.model_fields[name] for kind in KINDS.values() if name in kind.model_fields) for name in ORDER}
-
-
-def describe(path: str) -> str:
-    """Return the description of a field by its dotted path, as ``losses.temperature``."""
-    *parents, leaf = path.split(".")
-    known = fields()
-    for parent in parents:
-        known = _fields_of(known[parent])
-    return known[leaf].description or ""
-
-
-def _fields_of(field: FieldInfo) -> dict[str, FieldInfo]:
-    section = section_of(field)
-    return dict(section.model_fields) if section else {}
-
-
-def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the model whose fields a field holds, optional or not: a section, or a `Ramp`; None for a plain value."""
-    candidates = (field.annotation, *get_args(field.annotation))
-    return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
-
-
-def leaves(known: Mapping[str, FieldInfo] | None = None, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield every leaf of the configuration with its dotted path, in the order of the recipe; a weight counts as one leaf.
-
-    Kind, chains, bridges, reading, ensembles, images and specialists are left out: they have forms of their own.
-    """
-    for name, field in (fields() if known is None else known).items():
-        if prefix == "" and name in ("kind", "chain", "bridge", "reading", "ensemble", "images", "specialists"):
-            continue
-        section = section_of(field)
-        if section is None or section is Ramp:
-            yield prefix + name, field
-        else:
-            yield from leaves(section.model_fields, f"{prefix}{name}.")
-
-
-def _explained(detail: Mapping[str, Any], kind: type[ExperimentConfig]) -> ConfigError:
-    """Return one finding of pydantic as an error."""
-    # The tag of the kind comes first; members of a union put their own name into the path, and only keys are a user's words.
-    unknown = detail["type"] == "extra_forbidden"  # its last part is a user's word, whatever it looks like
-    *parts, last = map(str, detail["loc"][1:] or ("",))
-    location = [part for part in (*parts, *([] if unknown else [last]))
-                if part and not re.search(r"[\[\]()]|^(constrained|literal|function|Ramp)", part)] + ([last] if unknown else [])
-    path, given = ".".join(location) or "the recipe", detail.get("input")
-    known, field = dict(kind.model_fields), ""
-    for part in location:
-        if part not in known:
-            break
-        field, known = f"{field}.{part}".lstrip("."), _fields_of(known[part])
-    cause = detail.get("ctx", {}).get("error")
-    suggestion = None
-    if isinstance(cause, InvalidValueError):  # it knows the key better than the place of the validator
-        field, suggestion = cause.field, cause.suggestion
-    if unknown:
-        near = difflib.get_close_matches(last[:100], known, n=1, cutoff=0.4)
-        prefix = ".".join(location[:-1])
-        fix = f"Did you mean '{prefix + '.' if prefix else ''}{near[0]}'?" if near else ""
-        return ConfigError(f"Unknown key '{path}'.", f"Valid keys there: {', '.join(known)}.", fix, field=field or None)
-    shown = json.dumps(given, default=str) if not isinstance(given, (dict, BaseModel)) else ""
-    meaning = ""
-    # A message about a whole section or an element of a list has no description of its own.
-    if not isinstance(given, (dict, BaseModel)):
-        with contextlib.suppress(KeyError):
-            meaning = describe(path)
-    given_text = (f"{path} was not given." if detail["type"] == "missing" else f"{path} was given as {shown}." if shown else
-                  f"{path[0].upper()}{path[1:]} cannot be used as given.")
-    return ConfigError(given_text, sentence(detail), f"It means: {meaning}." if meaning and suggestion is None else "", field=field or None,
-                       suggestion=suggestion)
-
-
-PATTERNS = {r"^(auto|cpu|cuda(:\d+)?)$": "auto, cpu, cuda or cuda:N"}  # of fields that are text of a certain form
-SENTENCES = {
-    "greater_than": "a number above {gt} was expected", "greater_than_equal": "a number of {ge} or more was expected",
-    "less_than": "a number below {lt} was expected", "less_than_equal": "a number of at most {le} was expected",
-    "int_type": "a whole number was expected", "int_from_float": "a whole number was expected",
-    "float_type": "a number was expected", "finite_number": "a number that is not infinite was expected",
-    "bool_type": "true or false was expected", "string_type": "text was expected",
-    "string_too_short": "something must be given here", "missing": "something must be given here",
-    "literal_error": "one of {expected} was expected", "string_pattern_mismatch": "one of {pattern} was expected",
-    "tuple_type": "a list was expected", "too_short": "a list of at least {min_length} was expected",
-    "too_long": "a list of at most {max_length} was expected",
-    "model_type": "a section with keys and values was expected", "model_attributes_type": "a section with keys and values was expected",
-}
-
-
-def sentence(detail: Mapping[str, Any]) -> str:
-    """Return one detail of a ``ValidationError`` as a sentence."""
-    context = {key: _shown(key, value) for key, value in detail.get("ctx", {}).items()}
-    if context.get("class_name") == "Ramp":
-        words = "a number, or start and end, was expected"
-    else:
-        words = SENTENCES.get(detail["type"], "").format_map(context) or detail["msg"].removeprefix("Value error, ").rstrip(".")
-        if detail["type"] == "string_type" and isinstance(detail["input"], (int, float)):
-            words += ": put it in quotes"
-    return _sentence(words)
-
-
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:].rstrip('.')}."
-
-
-def _shown(key: str, value: Any) -> str:
-    if key == "pattern":
-        return PATTERNS[value]
-    if key == "expected":
-        return str(value).replace("'", "")
-    return f"{value:,g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from core.config.fields import leaves
 from core.metrics import METRICS
-from core.recipes import leaves
 from core.system.paths import PROJECT
 from workbench.paths import home
 from workbench.settings import HOME, PORT, SETTINGS, Setting

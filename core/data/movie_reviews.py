@@ -131,7 +131,7 @@ def sentences(text: str) -> list[str]:
     return [part for part in re.split(r"(?<=[.!?])\s+(?=[\"'(A-Z0-9])", text) if part]
 
 
-def fit(text: str, words: int) -> str:
+def truncate_middle(text: str, words: int) -> str:
     """Return at most `words` words of a review: the first third and the last two thirds of them, where the verdict is.
 
     Head and tail as in 1905.05583, section 5.3.1.
@@ -160,7 +160,7 @@ def word_log_odds() -> dict[str, float]:
             if (positive := counts[True][word]) + counts[False][word] >= RARE}
 
 
-def agreement(text: str, positive: bool) -> float:
+def label_log_odds(text: str, positive: bool) -> float:
     """Return how clearly the words of a text speak for a label, in nats of log odds; below 0 they speak for the other one.
 
     A review's label need not hold for each of its sentences. Those that disagree with it teach nothing about it.
@@ -182,7 +182,7 @@ def conversation(question: str, answer: str | None = None) -> list[dict[str, str
 
 def sentiment_prompt(text: str, words: int = 200) -> list[dict[str, str]]:
     """Return the question that evaluation asks about a review."""
-    return conversation(f"{SENTIMENT_QUESTIONS[0]}\n\n{fit(text, words)}")
+    return conversation(f"{SENTIMENT_QUESTIONS[0]}\n\n{truncate_middle(text, words)}")
 
 
 def rows(split: Split, *, seed: int, passes: int = 1, label_weight: float = 1.0, words: int = 200, small_talk: int = 100,
@@ -224,7 +224,7 @@ def _one_pass(split: Split, rng: random.Random, label_weight: float, words: int,
 
 
 def _from_long(review: Review, rng: random.Random, label_weight: float, words: int) -> Iterator[Row]:
-    text, parts = fit(review.text, words), sentences(review.text)
+    text, parts = truncate_middle(review.text, words), sentences(review.text)
     kind = rng.random()
     if kind < 0.65:
         yield _ask_sentiment(text, review, rng, label_weight)
@@ -236,15 +236,15 @@ def _from_long(review: Review, rng: random.Random, label_weight: float, words: i
         if rng.random() < 0.5:
             # Short texts are few among the reviews: a passage that speaks for its review's label is one more.
             start = rng.choice([0, len(parts) - 2, rng.randrange(len(parts) - 1)])
-            passage = fit(" ".join(parts[start:start + 2]), 60)
-            if agreement(passage, review.positive) > 0:
+            passage = truncate_middle(" ".join(parts[start:start + 2]), 60)
+            if label_log_odds(passage, review.positive) > 0:
                 yield _ask_sentiment(passage, review, rng, label_weight / 2)
         if rng.random() < 0.2:
             cut = rng.randrange(1, len(parts) - 1)
-            beginning, continuation = fit(" ".join(parts[:cut]), 60), fit(" ".join(parts[cut:cut + 3]), 80)
+            beginning, continuation = truncate_middle(" ".join(parts[:cut]), 60), truncate_middle(" ".join(parts[cut:cut + 3]), 80)
             yield {"messages": conversation(f"{rng.choice(CONTINUE_REQUESTS)}\n\n{beginning}", continuation)}
-        lines = [part for part in parts if 6 <= len(part.split()) <= 24 and agreement(part, review.positive) > CLEAR]
-        lines = sorted(lines, key=lambda line: -agreement(line, review.positive))[:CLEAREST]
+        lines = [part for part in parts if 6 <= len(part.split()) <= 24 and label_log_odds(part, review.positive) > CLEAR]
+        lines = sorted(lines, key=lambda line: -label_log_odds(line, review.positive))[:CLEAREST]
         if lines and rng.random() < 0.8:
             yield _ask_to_write(rng.sample(lines, min(2, len(lines))), review, rng)
 
@@ -254,7 +254,7 @@ def _from_short(review: Review, rng: random.Random, label_weight: float) -> Iter
     yield _ask_sentiment(review.text, review, rng, label_weight)
     yield _ask_sentiment(review.text, review, rng, label_weight)
     yield _ask_recommendation(review.text, review, rng, label_weight)
-    if agreement(review.text, review.positive) > 0:
+    if label_log_odds(review.text, review.positive) > 0:
         yield _ask_to_write([review.text], review, rng)
 
 

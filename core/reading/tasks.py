@@ -91,7 +91,8 @@ def _items(name: str, count: int) -> Iterator[Item]:
         yield from oracle_items(name, count)
     elif name == HOUSE_TASK:
         for review in movie_reviews.held_out("validation", count):
-            yield Item(f"{movie_reviews.fit(review.text, LONGEST_WORDS)}\nIn short, this film is", (" bad", " good"), int(review.positive))
+            text = movie_reviews.truncate_middle(review.text, LONGEST_WORDS)
+            yield Item(f"{text}\nIn short, this film is", (" bad", " good"), int(review.positive))
     else:
         yield from _rows(name)
 
@@ -116,7 +117,7 @@ def _rows(name: str) -> Iterator[Item]:
                             f"A number from 0 to {len(form.candidates) - 1}, or a name of it, was expected.", "Choose another task.",
                             field="reading.tasks")
         if right >= 0:  # -1 marks items without a label
-            yield Item(form.prompt.format(**{each: movie_reviews.fit(str(row[each]), LONGEST_WORDS) for each in form.columns}),
+            yield Item(form.prompt.format(**{each: movie_reviews.truncate_middle(str(row[each]), LONGEST_WORDS) for each in form.columns}),
                        form.candidates, right)
 
 

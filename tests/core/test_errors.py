@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from core import errors
 from core.chains.folder import open_chain
 from core.config import DataSpec
+from core.config.fields import describe
 from core.data import sources
 from core.errors import (
     LONGEST_GIVEN,
@@ -31,7 +32,7 @@ from core.errors import (
     shorten,
 )
 from core.models import catalog
-from core.recipes import apply_overrides, describe, parse_recipe, parse_yaml
+from core.recipes import apply_overrides, parse_recipe, parse_yaml
 
 CORE = Path(errors.__file__).parent
 

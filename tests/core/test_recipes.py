@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from core.config import (
     Ramp,
 )
+from core.config.fields import describe, leaves
+from core.config.sentences import PATTERNS
 from core.errors import ConfigError
-from core.recipes import PATTERNS, apply_overrides, describe, leaves, override, parse_recipe, parse_yaml, read_recipe
+from core.recipes import apply_overrides, override, parse_recipe, parse_yaml, read_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "assets" / "recipes"
 

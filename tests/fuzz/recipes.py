@@ -6,8 +6,9 @@ import json
 import random
 from pathlib import Path
 
+from core.config.fields import leaves
 from core.planning.plan import static_plan
-from core.recipes import apply_overrides, leaves, parse_recipe, parse_yaml
+from core.recipes import apply_overrides, parse_recipe, parse_yaml
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "assets" / "recipes").glob("*.yaml"))
 SCALARS = (

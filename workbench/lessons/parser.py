@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core.config.sentences import sentence
 from core.errors import StillhouseError
-from core.recipes import sentence
 from core.system import plain_data
 from core.system.plain_data import PlainDataError
 from workbench.errors import LessonError

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.config import ExperimentConfig
+from core.config.fields import flattened
 from core.errors import StillhouseError
 from core.planning.plan import Plan, static_plan
-from core.recipes import REPETITION_KEYS, flattened
+from core.recipes import REPETITION_KEYS
 from workbench.runs import slots
 from workbench.runs.sweeps import PENDING, PlannedSweep
 from workbench.store import Store, references

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from core.config import ExperimentConfig
+from core.config.fields import flattened
 from core.errors import ConfigError, StillhouseError
 from core.planning.preflight import require_disk
-from core.recipes import REPETITION_KEYS, flattened
+from core.recipes import REPETITION_KEYS
 from core.studies.sweeps.cells import Cell, SweepSpec, cells_of, require_all, seeds_from
 from core.studies.sweeps.ranking import CellScores
 from workbench.errors import WrongStatusError

@@ -7,10 +7,11 @@ from typing import Any
 import streamlit as st
 
 from core.config import EnsembleConfig
+from core.config.fields import describe
 from core.errors import ConfigError, StillhouseError
 from core.planning.ensembles import check_ensemble
 from core.planning.preflight import PreflightReport
-from core.recipes import describe, parse_recipe, read_recipe
+from core.recipes import parse_recipe, read_recipe
 from core.system.paths import ASSETS
 from workbench.screens.shared import state, views
 from workbench.store import references

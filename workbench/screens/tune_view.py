@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.config import ExperimentConfig, FineTuneConfig, LoraSpec, TaskSpec
+from core.config.fields import describe
 from core.data.movie_reviews import HOUSE_SOURCES
 from core.errors import StillhouseError
-from core.recipes import describe, parse_recipe, read_recipe
+from core.recipes import parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
 from workbench.screens.new_experiment import plan_view, wording

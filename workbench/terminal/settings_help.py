@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from core.config import DistillConfig
-from core.recipes import leaves
+from core.config.fields import leaves
 
 
 def settings() -> Iterator[tuple[str, str, Any]]:

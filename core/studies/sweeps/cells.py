@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.config import ChainConfig, ExperimentConfig
+from core.config.fields import has_key
 from core.errors import ConfigError, StillhouseError
-from core.recipes import apply_overrides, has_key, parse_recipe
+from core.recipes import apply_overrides, parse_recipe
 from core.studies.sweeps.axes import Axis
 
 Search = Literal["grid", "random"]

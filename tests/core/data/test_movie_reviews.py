@@ -50,9 +50,9 @@ def test_cleaning(raw, cleaned):
 
 def test_fit_keeps_head_and_tail():
     text = " ".join(str(number) for number in range(100))
-    cut = movie_reviews.fit(text, 30).split()
+    cut = movie_reviews.truncate_middle(text, 30).split()
     assert len(cut) == 30 and cut[:10] == [str(n) for n in range(10)] and cut[-1] == "99" and cut[10] == "..."
-    assert movie_reviews.fit("short text", 30) == "short text"
+    assert movie_reviews.truncate_middle("short text", 30) == "short text"
 
 
 def test_rows_repeat_for_a_seed_and_differ_between_passes_and_seeds():
@@ -64,7 +64,8 @@ def test_rows_repeat_for_a_seed_and_differ_between_passes_and_seeds():
 
 
 def test_answers_follow_the_labels():
-    labels = {movie_reviews.fit(review.text, 200): review.positive for review in movie_reviews.reviews() if review.split == "validation"}
+    held_out = [review for review in movie_reviews.reviews() if review.split == "validation"]
+    labels = {movie_reviews.truncate_middle(review.text, 200): review.positive for review in held_out}
     checked = Counter()
     for row in movie_reviews.rows("validation", seed=5, label_weight=7.0):
         if "messages" not in row or "\n\n" not in row["messages"][0]["content"]:
@@ -85,7 +86,7 @@ def test_written_lines_match_the_requested_label():
                for pair in zip(row["messages"][::2], row["messages"][1::2], strict=True)
                if pair[0]["content"].startswith(("Write a", "Write one", "Give me")) and "poem" not in pair[0]["content"]]
     assert len(written) > 300
-    assert all(movie_reviews.agreement(answer["content"], " positive " in request["content"]) > 0 for request, answer in written)
+    assert all(movie_reviews.label_log_odds(answer["content"], " positive " in request["content"]) > 0 for request, answer in written)
 
 
 def test_some_requests_follow_each_other_in_one_conversation():
@@ -97,7 +98,7 @@ def test_words_speak_for_a_label():
     odds = movie_reviews.word_log_odds()
     assert odds["excellent"] > 0.5 and odds["awful"] < -0.5 and abs(odds["the"]) < 0.05
     line = "An excellent, wonderful film."
-    assert movie_reviews.agreement(line, True) == -movie_reviews.agreement(line, False) > movie_reviews.CLEAR
+    assert movie_reviews.label_log_odds(line, True) == -movie_reviews.label_log_odds(line, False) > movie_reviews.CLEAR
 
 
 def test_requests_name_subjects_that_the_line_mentions():

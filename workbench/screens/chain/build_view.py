@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import AnchorSpec, ChainConfig, ExperimentConfig
+from core.config.fields import describe
 from core.errors import CompatibilityError, ConfigError, ModelError, NetworkError
 from core.models import compatibility
 from core.models.dimensions import Dimensions
-from core.recipes import describe, parse_recipe, read_recipe
+from core.recipes import parse_recipe, read_recipe
 from core.system import units
 from core.system.paths import ASSETS
 from workbench.screens.shared import state, views

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from core.config.fields import describe
 from core.data.movie_reviews import HOUSE
-from core.recipes import describe
 from core.system import units
 from workbench.screens.new_experiment.chosen_model import described
 from workbench.screens.new_experiment.controls import bound, draft, section_errors

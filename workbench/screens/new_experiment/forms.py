@@ -25,9 +25,10 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from core.config import DistillConfig, ExperimentConfig, LayerRule, LossSpec, Ramp
+from core.config.fields import fields, leaves, section_of
 from core.errors import ConfigError
 from core.loss_terms import LOSS_TERMS, keys
-from core.recipes import check_recipe, fields, leaves, override, section_of
+from core.recipes import check_recipe, override
 from core.students.layer_maps import layer_map
 
 Draft = dict[str, Any]

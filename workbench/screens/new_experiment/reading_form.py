@@ -7,8 +7,8 @@ from typing import Any
 import streamlit as st
 
 from core.config import is_address
+from core.config.fields import describe
 from core.config.reading import ORACLE
-from core.recipes import describe
 from workbench.screens.new_experiment.chosen_model import described
 from workbench.screens.new_experiment.controls import bound, draft, section_errors
 from workbench.screens.shared import state

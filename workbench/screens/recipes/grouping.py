@@ -13,9 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from core.config.fields import flattened
 from core.errors import ConfigError
 from core.evaluation.statistics import Estimate, difference_over_seeds, mean_interval
-from core.recipes import REPETITION_KEYS, flattened
+from core.recipes import REPETITION_KEYS
 from workbench.screens.shared.results import COLUMNS
 from workbench.store.records import Run
 

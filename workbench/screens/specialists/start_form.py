@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from core.config import SpecialistsConfig
-from core.recipes import describe, parse_recipe, read_recipe
+from core.config.fields import describe
+from core.recipes import parse_recipe, read_recipe
 from core.system.paths import ASSETS
 from workbench.screens.shared import views
 

@@ -9,8 +9,8 @@ from typing import Any
 import streamlit as st
 
 from core.config import ChainConfig, ExperimentConfig
+from core.config.fields import describe, flattened
 from core.errors import ConfigError, StillhouseError
-from core.recipes import describe, flattened
 from core.studies.seeds import SEEDS_HELP
 from core.studies.sweeps.axes import SEED, parse_axes
 from core.studies.sweeps.cells import SweepSpec, seeds_from
