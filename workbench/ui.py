@@ -16,8 +16,6 @@ from workbench.screens import menu  # noqa: E402
 from workbench.screens.classroom import seats  # noqa: E402
 from workbench.screens.search_view import search_button  # noqa: E402
 
-ACCENT_AS_TEXT = "button[role=radio][aria-checked=true], [data-testid=stTab][aria-selected=true], [data-testid=stSliderThumbValue]"
-
 st.logo(ASSETS / "logo.svg", size="large")
 
 sections = menu.sections()
@@ -29,6 +27,4 @@ if (place := menu.current_section(sections, page)) is not None:  # Streamlit mar
     st.html(f"<style>{item} {{ background: light-dark(#e6ecee, #222b2e); }} {item} p {{ font-weight: 700; }}</style>")
 if seats.participant_id() is None:
     search_button([page for pages in sections.values() for page in pages if page.visibility == "visible"])
-if st.context.theme.type == "dark":  # the accent carries white labels there, and is too dark to be text itself
-    st.html(f"<style>:is({ACCENT_AS_TEXT}) p {{ color: {st.get_option('theme.dark.linkColor')}; }}</style>")
 page.run()

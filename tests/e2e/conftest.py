@@ -107,6 +107,17 @@ def widest_overflow(page: Page) -> int:
     return page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(window.widestOverflow))))")
 
 
+def check_nothing_lost(page: Page) -> None:
+    """Make an open page twice as large for a moment, as a browser's zoom does: nothing is out of reach."""
+    before = page.viewport_size
+    assert before is not None
+    page.set_viewport_size(TWICE)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    settled(page)
+    assert not outside(page), page.url
+    page.set_viewport_size(before)
+
+
 TWICE: ViewportSize = {"width": 640, "height": 450}  # a window of 1280 x 900 at 200% zoom
 
 

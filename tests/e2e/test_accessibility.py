@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserType, Page, expect
+from playwright.sync_api import Page, expect
 
 from core.system import paths
 from tests.app_process import AppProcess, end_runs
 from tests.e2e import axe
-from tests.e2e.conftest import ARGUMENTS, PATIENCE, TWICE, outside, settled
+from tests.e2e.conftest import check_nothing_lost, settled
 from workbench.store import Store
 from workbench.store.records import ACTIVE
 
 ADDRESSES = ["/", "/learn", "/learn?lesson=temperature", "/new", "/runs",
              "/sweep", "/chain", "/compare", "/models", "/claims", "/classroom"]
+ENLARGED = ("/learn", "/learn?lesson=temperature", "/classroom")
+
+# The page has taken up the theme, and no colour is on its way from one to the other.
+IN_THEME = """scheme => { const app = document.querySelector("[data-testid=stApp]");
+  return app && getComputedStyle(app).colorScheme === scheme
+    && !document.getAnimations().some(each => each instanceof CSSTransition && each.playState === "running"); }"""
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +34,20 @@ def script(tmp_path_factory: pytest.TempPathFactory, user_home: Path) -> Path:
         return axe.fetched(kept)
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
-def themed(request: pytest.FixtureRequest, chromium: tuple[BrowserType, str]) -> Iterator[Page]:
-    """A tab in a theme."""
-    starter, executable = chromium
-    others = starter.launch(executable_path=executable, args=ARGUMENTS, headless=True)
-    page = others.new_context(viewport={"width": 1280, "height": 900}, color_scheme=request.param).new_page()
-    page.set_default_timeout(PATIENCE)
-    yield page
-    others.close()
-
-
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_no_serious_finding(server: AppProcess, themed: Page, script: Path, address: str) -> None:
-    themed.goto(server.url + address)
-    settled(themed)
-    expect(themed.get_by_role("heading").first).to_be_visible()
-    found = axe.findings(themed, script)
-    assert not found, "\n".join(found)
+def test_no_serious_finding_in_either_theme_and_lessons_lose_nothing_twice_as_large(server: AppProcess, page: Page, script: Path,
+                                                                                address: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(server.url + address)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # as the system's own switch, with which an open page changes too
+        page.wait_for_function(IN_THEME, arg=scheme)
+        settled(page)
+        expect(page.get_by_role("heading").first).to_be_visible()
+        found = axe.findings(page, script)
+        assert not found, "\n".join([scheme, *found])
+    if address in ENLARGED:
+        check_nothing_lost(page)
 
 
 def tab_to(page: Page, wanted: str) -> None:
@@ -84,12 +85,3 @@ def test_a_guess_is_committed_and_a_run_started_and_stopped_by_the_keyboard_alon
         page.keyboard.press("Enter")
         expect(page.get_by_text(re.compile("stopped|stopping", re.IGNORECASE)).first).to_be_visible()
     end_runs(server.home)  # a run hears a stop after what prepares it, which would continue beside the tests that follow
-
-
-@pytest.mark.parametrize("address", ["/learn", "/learn?lesson=temperature", "/classroom"])
-def test_twice_as_large_nothing_is_lost(server: AppProcess, page: Page, address: str) -> None:
-    page.set_viewport_size(TWICE)
-    page.goto(server.url + address)
-    settled(page)
-    expect(page.get_by_role("heading").first).to_be_visible()
-    assert not outside(page)

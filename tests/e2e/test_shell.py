@@ -22,19 +22,10 @@ STYLE_SCRIPT = re.compile(r"/static/js/Html\.")  # draws what `st.html` sent, th
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_every_page_opens_and_asks_no_other_host(server: AppProcess, page: Page, address: str) -> None:
+def test_every_page_opens_never_wider_than_a_phone_and_asks_no_other_host(server: AppProcess, page: Page, address: str) -> None:
+    """Not even wider before its style sheet, which comes with a script of its own, and its figures are there."""
     requested: set[str] = set()
     page.on("request", lambda request: requested.add(request.url))
-    page.goto(server.url + address)
-    settled(page)
-    expect(page.get_by_role("heading").first).to_be_visible()
-    expect(page.locator("[data-testid=stException]")).to_have_count(0)
-    assert all(url.startswith((server.url, "data:", "blob:")) for url in requested)
-
-
-@pytest.mark.parametrize("address", ADDRESSES)
-def test_no_page_is_ever_wider_than_a_phone(server: AppProcess, page: Page, address: str) -> None:
-    """Not even before its style sheet, which comes with a script of its own, and its figures are there."""
     waiting: list[Route] = []
     page.route(STYLE_SCRIPT, lambda route: waiting.append(route))
     page.set_viewport_size({"width": 390, "height": 844})
@@ -52,6 +43,8 @@ def test_no_page_is_ever_wider_than_a_phone(server: AppProcess, page: Page, addr
     settled(page)
     assert widest_overflow(page) <= 1
     expect(page.get_by_test_id("stMainMenuButton")).to_be_in_viewport(ratio=1)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    assert all(url.startswith((server.url, "data:", "blob:")) for url in requested)
 
 
 def test_the_menu_leads_everywhere(server: AppProcess, page: Page) -> None:
