@@ -22,7 +22,7 @@ def test_quickstart_from_the_page_with_a_reload_and_a_question(server: AppProces
 
     page.wait_for_function(LOSS_POINTS, timeout=PRELUDE)
     early = page.evaluate(LOSS_POINTS)
-    page.wait_for_function(f"() => ({LOSS_POINTS})() > {early} + 3")
+    page.wait_for_function(f"() => ({LOSS_POINTS})() > {early}")
 
     page.reload()
     settled(page)
