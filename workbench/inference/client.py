@@ -322,8 +322,9 @@ class _Process:
         return self._popen.wait()
 
     def end(self) -> None:
-        """Close the request pipe, at which the process ends, and make sure that it does."""
+        """End the process: answers under way have nobody to read them, and while it starts it would not see that its pipe is closed."""
         self._close_requests()
+        self._popen.terminate()
         try:
             self._popen.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

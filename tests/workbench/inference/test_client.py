@@ -52,6 +52,20 @@ def ask(engine: Engine, model: str, **sampling) -> list:
     return list(engine.generate(model, QUESTION, **{"max_new_tokens": 20, **sampling}))
 
 
+def test_the_first_requests_of_a_new_engine_may_come_all_at_once(engine, folders, tmp_path) -> None:
+    assert engine.pid is None, "it is new: no test has used it"
+    encoder, text = str(save_encoder(tmp_path / "encoder", "bert", layers=1)), tmp_path / "text.txt"
+    text.write_text("\n\n".join(f"Film number {number} has a quiet script and good jokes." for number in range(100)))
+    recipe = parse_recipe({"teacher": {"model": folders["teacher"]}, "student": {"layers": 1},
+                           "data": {"source": str(text), "block_length": 32}, "train": {"max_steps": 2, "device": "cpu"}})
+    requests = [partial(engine.info, folders["teacher"]), partial(engine.plan, recipe, measure=False),
+                partial(engine.export, encoder, "onnx", tmp_path / "export"), partial(engine.preview, recipe.data, folders["student"]),
+                partial(engine.info, folders["foreign"]), partial(engine.info, encoder)]
+    with ThreadPoolExecutor(len(requests)) as threads:
+        for answer in [threads.submit(request) for request in requests]:
+            assert answer.result()
+
+
 def test_an_answer_comes_in_pieces_that_join_to_the_whole(engine, folders) -> None:
     loaded, *pieces, answer = ask(engine, folders["teacher"], max_new_tokens=200)
     assert isinstance(loaded, Loaded)
@@ -116,23 +130,6 @@ def test_streams_run_side_by_side_and_agree_with_streams_alone(engine, folders) 
     assert [together[i] for i in range(6)] == [alone["teacher"], alone["student"]] * 3
 
 
-def test_the_first_requests_of_a_new_engine_may_come_all_at_once(folders, tmp_path) -> None:
-    encoder, text = str(save_encoder(tmp_path / "encoder", "bert", layers=1)), tmp_path / "text.txt"
-    text.write_text("\n\n".join(f"Film number {number} has a quiet script and good jokes." for number in range(100)))
-    engine = Engine(lambda reference: reference)
-    recipe = parse_recipe({"teacher": {"model": folders["teacher"]}, "student": {"layers": 1},
-                           "data": {"source": str(text), "block_length": 32}, "train": {"max_steps": 2, "device": "cpu"}})
-    requests = [partial(engine.info, folders["teacher"]), partial(engine.plan, recipe, measure=False),
-                partial(engine.export, encoder, "onnx", tmp_path / "export"), partial(engine.preview, recipe.data, folders["student"]),
-                partial(engine.info, folders["foreign"]), partial(engine.info, encoder)]
-    try:
-        with ThreadPoolExecutor(len(requests)) as threads:
-            for answer in [threads.submit(request) for request in requests]:
-                assert answer.result()
-    finally:
-        engine.close()
-
-
 def test_letting_go_starts_nothing_and_the_next_question_loads_again(engine, folders) -> None:
     idle = Engine(str)
     idle.release()
@@ -187,16 +184,6 @@ def test_next_token_logits(engine, folders) -> None:
     result = engine.next_token_logits(folders["teacher"], "Is it good?", count=3)
     assert len(result["tokens"]) == 3
     assert len(result["logits"]) == 300
-
-
-def test_killed_in_mid_answer_says_so_and_the_next_question_works(engine, folders) -> None:
-    generation = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
-    next(generation)
-    os.kill(engine.pid, signal.SIGKILL)
-    with pytest.raises(EngineLostError, match=r"SIGKILL.*out of memory.*new process") as lost:
-        list(generation)
-    assert "Traceback" not in str(lost.value)
-    assert ask(engine, folders["student"])[-1].tokens > 0
 
 
 def test_one_process_whoever_asks_first_and_close_frees_whoever_waits(folders) -> None:
@@ -278,19 +265,23 @@ def test_a_template_without_end_is_stopped_and_the_engine_stays(engine, folders,
     assert engine.pid == pid
 
 
-def test_the_engine_of_a_limited_server_is_limited(folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What visitors name is read there."""
-    (tmp_path / "data.txt").write_text("One text.\n\nAnother text.\n")
+def test_killed_in_mid_answer_says_so_and_the_next_question_works_within_the_limits_of_a_limited_server(
+        engine, folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of these tests: its second process reads what visitors name, and has their limits."""
+    generation = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
+    next(generation)
     for name, value in reach.limited_to([Path(folders["student"])]).items():
         monkeypatch.setenv(name, value)
-    engine = Engine(lambda reference: reference)
-    try:
-        assert engine.info(folders["student"]).parameters
-        with pytest.raises(ModelNotFoundError, match="not in a folder that visitors"):
-            engine.info(folders["teacher"])
-        with pytest.raises(DataError, match="not in a folder that visitors"):
-            engine.scan_dataset(DataSpec(source=str(tmp_path / "data.txt")), None, 0)
-        with pytest.raises(DataError, match="not in a folder that visitors"):
-            engine.preview(DataSpec(source=str(tmp_path / "data.txt")), folders["student"])
-    finally:
-        engine.close()
+    os.kill(engine.pid, signal.SIGKILL)
+    with pytest.raises(EngineLostError, match=r"SIGKILL.*out of memory.*new process") as lost:
+        list(generation)
+    assert "Traceback" not in str(lost.value)
+    assert ask(engine, folders["student"])[-1].tokens > 0
+
+    (tmp_path / "data.txt").write_text("One text.\n\nAnother text.\n")
+    with pytest.raises(ModelNotFoundError, match="not in a folder that visitors"):
+        engine.info(folders["teacher"])
+    with pytest.raises(DataError, match="not in a folder that visitors"):
+        engine.scan_dataset(DataSpec(source=str(tmp_path / "data.txt")), None, 0)
+    with pytest.raises(DataError, match="not in a folder that visitors"):
+        engine.preview(DataSpec(source=str(tmp_path / "data.txt")), folders["student"])
