@@ -42,7 +42,7 @@ def show(folder: Path) -> None:
         _sentence(number, each, found, work)
 
 
-@st.cache_data(ttl=600, max_entries=20, show_spinner=False)
+@st.cache_data(ttl=600, max_entries=20, show_spinner="Reading the text …")
 def _paragraphs(data_json: str, count: int) -> list[tuple[str, ...]]:
     from core.config import DataSpec
 
@@ -59,16 +59,17 @@ def notes_of(request: ReadingRequest) -> Annotation:
 def _statistics(found: Annotation) -> None:
     """Draw the share of valid answers, and why parts of the others were dropped."""
     statistics = found.statistics
-    columns = st.columns(3)
-    columns[0].metric("Sentences", f"{found.usable:,}", help="Of a usable length; shorter and longer ones are read without notes.")
+    row = st.container(horizontal=True)
+    row.metric("Sentences", f"{found.usable:,}", help="Of a usable length; shorter and longer ones are read without notes.")
     answers = sum(statistics.answers.values())
-    columns[1].metric("Answers", f"{answers:,}", help="Two a sentence: its entities, and a question.")
+    row.metric("Answers", f"{answers:,}", help="Two a sentence: its entities, and a question.")
     failing = 1 - statistics.share
-    columns[2].metric("Failing validation", f"{failing:.0%}" if answers else "none yet", help=(
+    row.metric("Failing validation", f"{failing:.0%}" if answers else "none yet", help=(
         "An entity must occur in its sentence, an answer be found in it."))
-    reasons = [f"{count:,} × {reason}" for behaviour in statistics.dropped for reason, count in statistics.dropped[behaviour].most_common()]
-    if reasons:
-        st.caption(f"Dropped: {', '.join(reasons)}.")
+    dropped = {behaviour: ", ".join(f"{count:,} × {reason}" for reason, count in reasons.most_common())
+               for behaviour in BEHAVIOURS if (reasons := statistics.dropped.get(behaviour))}
+    if dropped:
+        st.caption(f"Dropped. {' '.join(f'{NAMES[behaviour]}: {reasons}.' for behaviour, reasons in dropped.items())}")
 
 
 def _sentence(number: int, notes: SentenceNotes, found: Annotation, work: dict[Behaviour, AnswerCache]) -> None:
