@@ -77,6 +77,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/methods/__init__.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/evaluator.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/steps.py": ("tests/core/methods/test_distillation.py",),
+    "core/methods/variant_training.py": ("tests/core/methods/test_distillation.py",),
     "core/evaluation/served.py": ("tests/core/evaluation/test_language.py",),
     "core/models/small_networks.py": ("tests/core/methods/test_ensemble.py", "tests/core/models/test_text_networks.py"),
     "core/models/image_networks.py": ("tests/core/methods/test_ensemble.py",),

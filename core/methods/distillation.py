@@ -35,18 +35,8 @@ from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
 from core.methods.schedule import ScheduledRecorder
 from core.methods.shardable import shard_teacher
-from core.methods.steps import (
-    Corpus,
-    Evaluate,
-    Load,
-    TrainingInputs,
-    build_or_rebuild,
-    load_inputs,
-    order_of,
-    steps_of,
-    train,
-    variants_of,
-)
+from core.methods.steps import Corpus, Load, TrainingInputs, build_or_rebuild, load_inputs, steps_of, variants_of
+from core.methods.variant_training import Evaluate, order_of, train
 from core.models import catalog
 from core.models.adapters import merge_adapters
 from core.models.architectures import on_device, plain_model

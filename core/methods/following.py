@@ -21,7 +21,8 @@ from core.methods import fine_tuning
 from core.methods.orders import Order
 from core.methods.run_folder import RunFolder
 from core.methods.shardable import shard_teacher
-from core.methods.steps import Load, TrainingInputs, answers_for, build_or_rebuild, fit, load_inputs
+from core.methods.steps import Load, TrainingInputs, build_or_rebuild, load_inputs
+from core.methods.variant_training import answers_for, fit
 from core.models.architectures import on_device
 from core.recipes import parse_recipe
 from core.recorder import NullRecorder, StopRequested

@@ -20,7 +20,8 @@ from core.config import ExperimentConfig
 from core.errors import CompatibilityError, ConfigError
 from core.loss_terms import keys
 from core.methods.run_folder import RunFolder
-from core.methods.steps import Load, TrainingInputs, build, load_inputs, make_trainer
+from core.methods.steps import Load, TrainingInputs, build, load_inputs
+from core.methods.variant_training import make_trainer
 from core.models.architectures import plain_model
 from core.models.forward import eval_mode, forward, log_softmax, output_head
 from core.models.vocabulary import decode_text, vocabulary_size

@@ -14,7 +14,8 @@ from transformers import TrainerCallback
 from core.config import ExperimentConfig
 from core.errors import OutOfMemoryError
 from core.methods.evaluator import LanguageEvaluation
-from core.methods.steps import TrainingInputs, build, make_trainer, variants_of
+from core.methods.steps import TrainingInputs, build, variants_of
+from core.methods.variant_training import make_trainer
 from core.models.architectures import architecture_of
 from core.recorder import STUDENT, NullRecorder
 from core.students.build import Student

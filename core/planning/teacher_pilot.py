@@ -20,7 +20,8 @@ from torch import nn
 from core.data.packing import Blocks
 from core.evaluation.statistics import Estimate, mean_interval
 from core.evaluation.teacher_help import TeacherHelp
-from core.methods.steps import TrainingInputs, build, make_trainer
+from core.methods.steps import TrainingInputs, build
+from core.methods.variant_training import make_trainer
 from core.planning.dry_run import Deadline, without_importance
 from core.planning.teacher_tuning import TUNING_RATE
 from core.recorder import CONTROL, NullRecorder

@@ -24,7 +24,8 @@ from core.signals.source import LocalTeacher, TeacherSignals
 from core.signals.targets import Head
 from core.training.base_trainer import BaseTrainer
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches, rows_of
-from core.training.losses import HiddenStateMatching, PositionWeights, cosine_distance, head_loss, logit_terms
+from core.training.losses import PositionWeights, head_loss, logit_terms
+from core.training.state_losses import HiddenStateMatching, cosine_distance
 
 
 class BlockDataset(Dataset):

@@ -1,4 +1,4 @@
-"""The loss terms of distillation and the way they are computed over large vocabularies.
+"""The loss terms on logits and the way they are computed over large vocabularies (`core.training.state_losses`: those on hidden states).
 
 Shapes: N counted positions, V vocabulary, D width. z and v are the student's and the teacher's logits (N, V), float32;
 p = softmax(v / T), q = softmax(z / T).
@@ -13,8 +13,7 @@ know no temperature are not; every term is a weighted mean over positions whose 
 over the whole optimiser step, however that step is cut into batches. A causal model is distilled and labelled at the same
 positions; a masked one is distilled at more positions than it is labelled at (see `core.evaluation.objectives`).
 
-Papers: soft targets 1503.02531; reverse KL MiniLLM, 2306.08543; generalised JSD GKD, 2306.13649; matched hidden states FitNets,
-1412.6550, PKD, 1908.09355, TinyBERT, 1909.10351; cosine loss DistilBERT, 1910.01108.
+Papers: soft targets 1503.02531; reverse KL MiniLLM, 2306.08543; generalised JSD GKD, 2306.13649.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.config import LossSpec
 from core.loss_terms import BY_NAME
@@ -93,11 +92,6 @@ def cross_entropy(z: Tensor, targets: Tensor) -> Term:
     index = targets.unsqueeze(-1)
     value = -log_q.gather(-1, index).squeeze(-1)
     return value, log_q.exp_().scatter_add_(-1, index, z.new_full(index.shape, -1.0))
-
-
-def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """1 - cos(h_s, h_t) per position, (N, D) and (N, D) -> (N,); DistilBERT's alignment term (1910.01108, section 2)."""
-    return 1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)
 
 
 def divergence(spec: LossSpec) -> Callable[[Tensor, Against], Term]:
@@ -334,44 +328,3 @@ class _LogitLoss(torch.autograd.Function):
     def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
         gradient, = ctx.saved_tensors
         return gradient * upstream, None, None, None, None
-
-
-class HiddenStateMatching(nn.Module):
-    """Mean squared error between the outputs of matched blocks.
-
-    It is that of FitNets (1412.6550, section 2.2), for transformers PKD (1908.09355, section 3.2) and TinyBERT (1909.10351, section 3.1).
-    A learnt projection maps the student's width to the teacher's where they differ. The output of the last block is
-    only seen after the final norm, so the student's last block takes part only where it stands for the teacher's last.
-
-    Args:
-        layer_map: teacher block of each student block.
-        teacher_layers: depth of the teacher.
-        student_width, teacher_width: channels of the two residual streams.
-    """
-
-    def __init__(self, layer_map: Sequence[int], teacher_layers: int, student_width: int, teacher_width: int) -> None:
-        super().__init__()
-        last = len(layer_map) - 1
-        # hidden_states[0] is the embedding, hidden_states[i + 1] the output of block i.
-        self.pairs = [(block + 1, teacher_block + 1) for block, teacher_block in enumerate(layer_map)
-                      if (block == last) == (teacher_block == teacher_layers - 1)]
-        self.projections = nn.ModuleList(
-            nn.Linear(student_width, teacher_width, bias=False) for _ in self.pairs) if student_width != teacher_width else None
-
-    def forward(self, student: Sequence[Tensor], teacher: Sequence[Tensor], counted: Tensor) -> Tensor:
-        """Squared error per counted position, mean over channels and pairs.
-
-        Args:
-            student, teacher: hidden states, (B, T, D) each, embeddings first.
-            counted: (B, T) bool.
-
-        Returns:
-            (N,), zeros when no pair can be compared.
-        """
-        total = torch.zeros(int(counted.sum()), dtype=torch.float32, device=counted.device)
-        for index, (block, teacher_block) in enumerate(self.pairs):
-            states = student[block][counted].float()
-            if self.projections is not None:
-                states = self.projections[index](states)
-            total = total + (states - teacher[teacher_block][counted].float()).square().mean(-1)
-        return total / max(len(self.pairs), 1)
