@@ -27,7 +27,7 @@ WORKER_BYTES = 1_500_000_000  # of a process with torch, its models, and the pro
 BROWSER_SECONDS = 1200  # for one test with a browser, an app and its engine
 MOST_WORKERS = 16  # more would only import torch once more each
 # The browser's files that take longest, begun first: the last file of all should be a short one, since only one process runs it.
-LONGEST = ("test_accessibility.py", "test_main_path.py", "test_classroom.py", "test_chat.py", "test_shell.py", "test_device.py")
+LONGEST = ("test_accessibility.py", "test_chat.py", "test_main_path.py", "test_shell.py", "test_device.py", "test_classroom.py")
 FOREIGN = ("torch", "transformers.trainer", "datasets", "peft", "streamlit.testing.v1", "plotly.graph_objects")  # seconds to import
 
 # Before torch, a tokenizer or the hub's client is imported: tiny models run fastest on one thread, and tests ask no other host and leave
@@ -93,6 +93,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Take what the imports left, half a million objects, out of every later garbage collection: each training asks for one."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """Take out what a file of tests left, too: what it imported and what is kept for later files soon are four times as many objects."""
+    yield
     gc.collect()
     gc.freeze()
 

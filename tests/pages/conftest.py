@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from tests.core.chat_models import save_chat_model
@@ -25,7 +26,8 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture(autouse=True)
 def _no_worker(monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None) -> None:
-    """Runs stay queued, and the engine process is never called."""
+    """Runs stay queued, the engine process is never called, and a page does not end with a garbage collection, as in the app itself."""
+    config.set_option("runner.postScriptGC", False)  # AppTest does not read the app's config.toml
     monkeypatch.setattr(jobs, "launch_next", lambda store: [])
     monkeypatch.setattr(background, "warmed", lambda model: None)
     says = {"tokens": [" good", " bad", "\n"], "logits": [2.0, 1.0, 0.0]}
