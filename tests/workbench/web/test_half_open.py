@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvicorn
@@ -111,25 +112,24 @@ def drip(opened: socket.socket, byte: bytes) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ") or answer == b""  # what it still sends may reset the connection before the answer is read
 
 
-def test_headers_that_never_end(served: Served) -> None:
+def headers_that_never_end(served: Served) -> None:
     with served.connect(b"GET / HTTP/1.1\r\nHost: a\r\n") as opened:
         answer = rest(opened)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"nosniff" in answer and b"frame-ancestors" in answer
 
 
-def test_a_connection_that_says_nothing(served: Served) -> None:
+def a_connection_that_says_nothing(served: Served) -> None:
     with served.connect() as opened:
         assert rest(opened) == b""
 
 
-def test_headers_a_byte_at_a_time(served: Served) -> None:
+def headers_a_byte_at_a_time(served: Served) -> None:
     with served.connect(b"GET / HTTP/1.1\r\nX: ") as opened:
         drip(opened, b"x")
-    assert served.bodies == []  # the page was never called
 
 
-def test_a_second_request_a_byte_at_a_time(served: Served) -> None:
+def a_second_request_a_byte_at_a_time(served: Served) -> None:
     """Between two requests uvicorn's own limit ends with the first byte."""
     with served.connect(HEAD) as opened:
         assert answered(opened)
@@ -137,18 +137,25 @@ def test_a_second_request_a_byte_at_a_time(served: Served) -> None:
         drip(opened, b"x")
 
 
-def test_half_a_body(served: Served) -> None:
+def half_a_body(served: Served) -> None:
     with served.connect(POST % 1000 + b"x" * 500) as opened:
         assert rest(opened).startswith(b"HTTP/1.1 408 ")
-    wait_until(lambda: served.left)
-    assert served.bodies == []
 
 
-def test_a_body_a_byte_at_a_time(served: Served) -> None:
+def a_body_a_byte_at_a_time(served: Served) -> None:
     with served.connect(POST % 10**6) as opened:
         drip(opened, b"x")
-    wait_until(lambda: served.left)
-    assert served.bodies == []
+
+
+def test_what_never_becomes_whole_is_ended(served: Served) -> None:
+    """All of them at once, since each takes the whole time that it is given."""
+    never_whole = (headers_that_never_end, a_connection_that_says_nothing, headers_a_byte_at_a_time, a_second_request_a_byte_at_a_time,
+                   half_a_body, a_body_a_byte_at_a_time)
+    with ThreadPoolExecutor(len(never_whole)) as threads:
+        for ended in [threads.submit(each, served) for each in never_whole]:
+            ended.result()
+    wait_until(lambda: served.left == 2)  # the halves of bodies that the page began to read
+    assert served.bodies == [0]  # the one request that was whole; of no other the page saw all
 
 
 def test_a_body_that_comes_steadily_may_take_its_time(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
