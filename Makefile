@@ -2,6 +2,7 @@
 # make test [ARGS=...]   install what is needed, run all tests in as many processes as there are cores; with ARGS a part of them:
 #                        make test ARGS="-n 0 -k losses" runs one after another in one process
 # make bench             measure, print one table
+# make bench-peers [ARGS=house]  distillation by TRL and by the barest loop beside ours, in turns; TRL in an environment of its own
 # make check             lint, types, and all tests with the branch coverage of core/: what has to pass before a change lands
 # make lint              check style, spelling and YAML
 # make types             check the types
@@ -15,11 +16,13 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
+VENV_PEERS := .venv-peers
+PEERS := $(VENV_PEERS)/.installed
 # A file of tests stays in one process, which builds what the file's tests share once, and the files keep their order: browser tests last.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 COVERAGE := --cov --cov-report=term:skip-covered
 
-.PHONY: run test check bench lint types reference browser slurm
+.PHONY: run test check bench bench-peers lint types reference browser slurm
 
 run: $(RUNTIME)
 	@$(PYTHON) -m workbench
@@ -29,6 +32,9 @@ test: $(DEVELOPMENT) browser slurm
 
 bench: $(DEVELOPMENT) browser
 	$(PYTHON) -m tests.benchmarks
+
+bench-peers: $(DEVELOPMENT) $(PEERS)
+	$(PYTHON) -m tests.benchmarks.peers $(ARGS)
 
 check: lint types
 	@$(MAKE) --no-print-directory test ARGS="$(COVERAGE)"
@@ -60,4 +66,9 @@ $(RUNTIME): requirements.txt constraints.txt
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(PEERS): requirements-peers.txt constraints.txt
+	@$(PYTHON3) -m venv $(VENV_PEERS)
+	@$(VENV_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt -c constraints.txt
 	@touch $@
