@@ -79,6 +79,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/methods/steps.py": ("tests/core/methods/test_distillation.py",),
     "core/methods/variant_training.py": ("tests/core/methods/test_distillation.py",),
     "core/evaluation/served.py": ("tests/core/evaluation/test_language.py",),
+    "core/models/weight_digests.py": ("tests/core/models/test_checkpoints.py",),
+    "workbench/store/run_folders.py": ("tests/workbench/store/test_store.py",),
     "core/models/small_networks.py": ("tests/core/methods/test_ensemble.py", "tests/core/models/test_text_networks.py"),
     "core/models/image_networks.py": ("tests/core/methods/test_ensemble.py",),
     "core/planning/ensembles.py": ("tests/core/planning/test_plan.py",),

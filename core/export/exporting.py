@@ -245,7 +245,7 @@ def _copy_files(entry: ModelEntry, folder: Path, patterns: tuple[str, ...]) -> N
 
 
 def _record(entry: ModelEntry, name: str, form: Form) -> Exported:
-    from core.models.checkpoints import weights_hash
+    from core.models.weight_digests import weights_hash
 
     weights = weights_hash(entry.path) if entry.path is not None and entry.path.is_dir() else ""
     return Exported(model=name, form=form, file=None, task=entry.task, architecture=entry.architecture, parameters=entry.parameters,

@@ -29,7 +29,7 @@ from core.methods.steps import Corpus, TrainingInputs
 from core.methods.teacher_signals import tokenizer_digest
 from core.metrics import METRICS
 from core.models.architectures import plain_model
-from core.models.checkpoints import loaded_hash
+from core.models.weight_digests import loaded_hash
 from core.recorder import CONTROL, STUDENT, NullRecorder, Recorder
 from core.signals.cached import CachedTeacher
 from core.system.paths import cache_dir
@@ -165,7 +165,7 @@ class LanguageEvaluation:
         """Return `metrics`, taken from the measurements that are kept where they are there, and kept there otherwise.
 
         Args:
-            weights: what distinguishes the model from any other, as `core.models.checkpoints.loaded_hash` gives it.
+            weights: what distinguishes the model from any other, as `core.models.weight_digests.loaded_hash` gives it.
         """
         if not self._shareable:
             return self.metrics(model)

@@ -18,8 +18,8 @@ from core.methods.evaluator import Evaluator, LanguageEvaluation
 from core.methods.run_folder import RunFolder
 from core.methods.steps import TrainingInputs
 from core.models.adapters import merge_adapters
-from core.models.checkpoints import loaded_hash
 from core.models.loading import model_from_pretrained
+from core.models.weight_digests import loaded_hash
 
 BEFORE = "before"  # the folder of the untrained student
 

@@ -19,10 +19,10 @@ from core.data.packing import Blocks
 from core.errors import CompatibilityError, SetField
 from core.methods.run_folder import RunFolder
 from core.models.architectures import architecture_of
-from core.models.checkpoints import loaded_hash
 from core.models.ensembles import members_of
 from core.models.entries import LoadedModel
 from core.models.vocabulary import unpadded_width
+from core.models.weight_digests import loaded_hash
 from core.reports.run_report import SignalsSummary
 from core.signals.cache import SignalCache, block_keys
 from core.signals.cached import CachedTeacher

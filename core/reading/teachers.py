@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core.config import ReadingSpec
 from core.config.reading import ORACLE
 from core.errors import CompatibilityError, ModelError, NetworkError, about
-from core.models import catalog, checkpoints, compatibility
+from core.models import catalog, compatibility, weight_digests
 from core.models.pypi import PACKAGES
 from core.reading.answer_cache import Answer
 from core.signals.chat_client import ChatClient
@@ -49,7 +49,7 @@ def identity_of(spec: ReadingSpec) -> str:
     if entry.path is None or entry.kind == "hub":
         return f"model:{spec.model}"
     if entry.path.is_dir():
-        return f"model:{checkpoints.weights_hash(entry.path)}"
+        return f"model:{weight_digests.weights_hash(entry.path)}"
     stat = entry.path.stat()
     return f"file:{entry.path.name}-{stat.st_size}-{stat.st_mtime_ns}"
 

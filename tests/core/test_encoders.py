@@ -9,7 +9,7 @@ import torch
 
 from core.config import StudentSpec
 from core.errors import CompatibilityError, ConfigError, UnsupportedModelError
-from core.models import catalog, checkpoints
+from core.models import catalog, checkpoints, weight_digests
 from core.models.adapters import merge_adapters
 from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, blocks, without_block
 from core.models.checkpoints import task_of
@@ -56,7 +56,7 @@ def test_parameters_are_counted_as_torch_counts_them(name, tied, tmp_path):
     model.save_pretrained(tmp_path)
     counts = checkpoints.count_parameters(checkpoints.parameter_shapes(tmp_path), checkpoints.read_config(tmp_path))
     assert counts.total == model.num_parameters()
-    assert checkpoints.weights_hash(tmp_path) == checkpoints.loaded_hash(model)
+    assert weight_digests.weights_hash(tmp_path) == weight_digests.loaded_hash(model)
     student = build_student(model, StudentSpec(layers=2), seed=0)
     assert counts.with_blocks(student.layer_map) == student.parameters
 

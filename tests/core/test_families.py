@@ -27,10 +27,10 @@ from core.generation.batched import Candidates, generate_batch
 from core.generation.streaming import generate
 from core.models import catalog
 from core.models.architectures import ARCHITECTURE_SPECS, architecture_of, with_blocks, without_block
-from core.models.checkpoints import loaded_hash, weights_hash
 from core.models.compatibility import require_language_model
 from core.models.dimensions import Dimensions, ParameterCounter
 from core.models.header import read_model_header
+from core.models.weight_digests import loaded_hash, weights_hash
 from core.recorder import STUDENT, ListRecorder
 from core.signals.source import LocalTeacher
 from core.students.build import build_student

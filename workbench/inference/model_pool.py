@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from core.errors import OutOfMemoryError
 from core.models import catalog
-from core.models.checkpoints import loaded_hash
 from core.models.ensembles import parse_ensemble
 from core.models.entries import LoadedModel, ModelEntry
+from core.models.weight_digests import loaded_hash
 from core.system import devices, machine
 from core.system.units import GIB, format_gib
 from workbench.inference.wire import ModelCard

@@ -29,6 +29,7 @@ from workbench.processes import Process
 from workbench.store.database import Database
 from workbench.store.names import free_name, new_ids, taken
 from workbench.store.records import ACTIVE, RESUMABLE, EventRow, MetricRow, NewRun, Progress, Run, Status, run_from_row
+from workbench.store.run_folders import make_folder, remove_folder, shared_folder, write_durably
 from workbench.store.run_log import insert
 from workbench.store.sweeps import SweepTable
 
@@ -117,7 +118,7 @@ class Store(SweepTable):
         code = json.dumps(versions()), git_commit()
         try:
             for run_id, each in zip(ids, new, strict=True):
-                _make_directory(self.runs_dir / run_id, each.launch)
+                make_folder(self.runs_dir / run_id, each.launch)
             with self._database.write() as connection:
                 for run_id, each in zip(ids, new, strict=True):
                     self._insert(connection, run_id, each, code, None if each.after is None else ids[each.after])
@@ -125,7 +126,7 @@ class Store(SweepTable):
                     also(connection, ids)
         except BaseException as error:
             for run_id in ids:
-                _remove_directory(self.runs_dir / run_id)
+                remove_folder(self.runs_dir / run_id)
             if not isinstance(error, OSError):
                 raise
             raise StoreUnavailableError(f"The run's folder {self.runs_dir / ids[0]} cannot be made: "
@@ -138,7 +139,7 @@ class Store(SweepTable):
         recipe = self.runs_dir / run_id / "recipe.yaml"
         verb = "chain" if isinstance(new.config, ChainConfig) else "distill"
         config = new.config.model_copy(update={"name": free_name(connection, new.config.name or default_name(new.config))})
-        _write_durably(recipe, config.to_yaml())
+        write_durably(recipe, config.to_yaml())
         now = time.time()
         connection.execute(
             "INSERT INTO runs (id, name, status, config, config_hash, seed, command, parents, versions, git_commit, launch,"
@@ -304,7 +305,7 @@ class Store(SweepTable):
             for leftover in bin_dir.iterdir():  # also what an earlier, interrupted purge left behind
                 with suppress(FileNotFoundError):  # another process may be at it too
                     leftover.unlink() if leftover.is_symlink() else shutil.rmtree(leftover)
-            if (shared := _shared_folder(run.directory, run.launch)) is not None and shared.is_dir():
+            if (shared := shared_folder(run.directory, run.launch)) is not None and shared.is_dir():
                 shutil.rmtree(shared)
         except OSError as error:
             raise StoreUnavailableError(f"The folder of '{run.name}' cannot be removed: {(error.strerror or str(error)).lower()}.", "",
@@ -322,34 +323,10 @@ class Store(SweepTable):
             return connection.execute(statement, values).rowcount == 1
 
 
-def _make_directory(directory: Path, launch: Mapping[str, Any] | None) -> None:
-    """Make a run's folder, or a link to one on the file system that it shares with other machines."""
-    shared = _shared_folder(directory, launch)
-    if shared is None:
-        directory.mkdir(parents=True)
-        return
-    shared.mkdir(parents=True)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    directory.symlink_to(shared, target_is_directory=True)
-
-
-def _shared_folder(directory: Path, launch: Mapping[str, Any] | None) -> Path | None:
-    """Return where a run's folder really lies, if not among the others."""
-    folder = launch.get("folder") if launch is not None else None
-    return Path(os.path.expanduser(folder)).absolute() / directory.name if folder else None
-
-
 def _claim(connection: sqlite3.Connection, run_id: str, device: str) -> bool:
     return connection.execute(
         "UPDATE runs SET status = 'starting', device = ?, started = ? WHERE id = ? AND status = 'queued' AND deleted IS NULL",
         (device, time.time(), run_id)).rowcount == 1
-
-
-def _write_durably(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def default_name(config: ExperimentConfig) -> str:
@@ -367,11 +344,3 @@ def default_name(config: ExperimentConfig) -> str:
     if isinstance(config, ChainConfig):
         return f"{model[:60]}-chain"
     return f"{model[:60]}-{config.student.layers}-layers" if config.student.layers else f"{model[:60]}-student"
-
-
-def _remove_directory(directory: Path) -> None:
-    """Remove what `_make_directory` made."""
-    if directory.is_symlink():
-        shutil.rmtree(directory.resolve(), ignore_errors=True)
-        directory.unlink()
-    shutil.rmtree(directory, ignore_errors=True)

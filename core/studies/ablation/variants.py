@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from core.config import DistillConfig, ExperimentConfig, Ramp, ReadingConfig
 from core.errors import ConfigError, ModelError, NetworkError
 from core.loss_terms import LOSS_TERMS
-from core.models import catalog, checkpoints
+from core.models import catalog, weight_digests
 from core.reading import oracle
 from core.recorder import Recorder, stop_if_requested
 from core.reports.run_report import RunReport
@@ -112,7 +112,7 @@ def _weights(reference: str) -> str:
         path = catalog.describe(reference).path
     except (ModelError, NetworkError):
         path = None
-    return checkpoints.weights_hash(path) if path is not None and path.is_dir() else reference
+    return weight_digests.weights_hash(path) if path is not None and path.is_dir() else reference
 
 
 def _file(source: str) -> tuple[int, int] | None:

@@ -160,11 +160,11 @@ def _fine_tuned(model: str, task: str, seed: int, setting: DistilBertProtocolCon
 
 def _accuracy(model: str, task: str, seed: int, setting: DistilBertProtocolConfig, recorder: Recorder) -> float:
     """Return a model's accuracy after fine-tuning on a task, measured once for all claims."""
-    from core.models import catalog, checkpoints
+    from core.models import catalog, weight_digests
 
     weights = catalog.describe(model).path
     assert weights is not None, "models of claims are folders"
-    inputs = [versions(), checkpoints.weights_hash(weights), task, seed, setting.train_items, setting.items]
+    inputs = [versions(), weight_digests.weights_hash(weights), task, seed, setting.train_items, setting.items]
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
     path = cache_dir() / "claims" / f"accuracy-{key}.json"
     if (found := read_json(path)) is None:

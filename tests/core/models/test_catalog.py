@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import CorruptModelError, ModelNotFoundError, StillhouseError, UnsafeModelError
-from core.models import catalog, checkpoints, pypi
+from core.models import catalog, pypi, weight_digests
 from tests.core.chat_models import chat_model, chat_tokenizer, save_chat_model
 from tests.core.gguf_models import save_gguf
 from tests.core.tiny import logits, token_ids
@@ -82,7 +82,7 @@ def test_a_gguf_file_is_converted_once(tmp_path: Path, home: Path) -> None:
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
     save_gguf(path, seed=7)
     changed = catalog.load(str(path), dtype=torch.float32)
-    assert checkpoints.loaded_hash(changed.model) != checkpoints.loaded_hash(loaded.model)
+    assert weight_digests.loaded_hash(changed.model) != weight_digests.loaded_hash(loaded.model)
 
 
 def test_a_packaged_model_is_described_before_and_after_its_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from core.config import StudentSpec
 from core.errors import CorruptModelError, ModelError, ModelNotFoundError, UnsafeModelError, UnsupportedModelError
-from core.models import checkpoints
+from core.models import checkpoints, weight_digests
 from core.students.build import build_student
 from tests.core.tiny import ARCHITECTURES, tiny_model
 from tests.interpreters import heavy_modules
@@ -46,10 +46,10 @@ def test_constants_and_copies_of_tied_weights_do_not_count(tmp_path: Path) -> No
     weights = load_file(tmp_path / "model.safetensors")
     older = {name.removeprefix("transformer."): weight for name, weight in weights.items()}
     older |= {"h.0.attn.bias": torch.ones(1, 1, 8, 8), "lm_head.weight": weights["transformer.wte.weight"].clone()}
-    expected = checkpoints.weights_hash(tmp_path)
+    expected = weight_digests.weights_hash(tmp_path)
     save_file(older, tmp_path / "model.safetensors")
     assert _count(tmp_path).total == model.num_parameters()
-    assert checkpoints.weights_hash(tmp_path) == expected
+    assert weight_digests.weights_hash(tmp_path) == expected
     config = json.loads((tmp_path / "config.json").read_text())
     del config["tie_word_embeddings"]
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -62,7 +62,7 @@ def test_weights_in_several_files(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "many", max_shard_size="20KB")
     assert len(checkpoints.weight_files(tmp_path / "many")) > 2
     assert _count(tmp_path / "many") == _count(tmp_path / "one")
-    assert checkpoints.weights_hash(tmp_path / "many") == checkpoints.weights_hash(tmp_path / "one")
+    assert weight_digests.weights_hash(tmp_path / "many") == weight_digests.weights_hash(tmp_path / "one")
     checkpoints.weight_files(tmp_path / "many")[1].unlink()
     with pytest.raises(CorruptModelError, match="lacks model-00002"):
         checkpoints.weight_files(tmp_path / "many")
@@ -72,14 +72,14 @@ def test_weights_in_several_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["gpt2", "llama", "gpt_neox"])
 def test_the_hash_is_that_of_the_loaded_weights(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
     tiny_model(name).to(dtype).save_pretrained(tmp_path)
-    on_disk = checkpoints.weights_hash(tmp_path)
+    on_disk = weight_digests.weights_hash(tmp_path)
     assert len(on_disk) == 12
     assert set(on_disk) <= set("0123456789abcdef")
     model = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
-    assert checkpoints.loaded_hash(model) == on_disk
+    assert weight_digests.loaded_hash(model) == on_disk
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] += 1
-    assert checkpoints.loaded_hash(model) != on_disk
+    assert weight_digests.loaded_hash(model) != on_disk
 
 
 def test_truncated_weights(folder: Path) -> None:
@@ -176,6 +176,6 @@ def test_adapters_beside_a_whole_model_are_refused(folder: Path) -> None:
 
 
 def test_counting_needs_no_torch(folder: Path) -> None:
-    program = ("from pathlib import Path; from core.models import checkpoints as c; p = Path(sys.argv[1]); "
-               "c.count_parameters(c.parameter_shapes(p), c.read_config(p)); c.weights_hash(p)")
+    program = ("from pathlib import Path; from core.models import checkpoints as c, weight_digests; "
+               "p = Path(sys.argv[1]); c.count_parameters(c.parameter_shapes(p), c.read_config(p)); weight_digests.weights_hash(p)")
     assert heavy_modules(program, folder) == []

@@ -13,9 +13,9 @@ from core.evaluation.classes import class_probabilities
 from core.evaluation.language import evaluate_language
 from core.generation.streaming import generate
 from core.models import catalog
-from core.models.checkpoints import loaded_hash
 from core.models.ensembles import members_of, parse_ensemble, split_references
 from core.models.forward import forward, output_head, uses_token_types
+from core.models.weight_digests import loaded_hash
 from tests.core.chat_models import save_chat_model
 from tests.core.masked_models import classifier, masked_model, save
 

@@ -11,8 +11,8 @@ import torch
 from core.errors import CompatibilityError, CorruptModelError
 from core.evaluation.classes import class_probabilities
 from core.models import catalog, compatibility
-from core.models.checkpoints import loaded_hash
 from core.models.loading import model_from_config, tokenizer_from_pretrained
+from core.models.weight_digests import loaded_hash
 from core.system.paths import ASSETS
 
 

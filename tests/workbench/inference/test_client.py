@@ -102,7 +102,7 @@ def test_a_reader_that_lags_gets_longer_pieces() -> None:
 
 
 def test_the_card_is_that_of_the_loaded_weights(engine, folders) -> None:
-    from core.models.checkpoints import weights_hash
+    from core.models.weight_digests import weights_hash
 
     assert engine.info(folders["teacher"]).weights == weights_hash(Path(folders["teacher"])) != engine.info(folders["student"]).weights
 
