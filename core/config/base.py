@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,16 @@ class Config(BaseModel):
     """Base of all configuration: frozen, no unknown keys, no silent conversion from text to numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some values replaced. Pydantic takes them as they are, unknown keys included, which are a mistake of ours.
+
+        Raises:
+            TypeError: a key that the section does not have.
+        """
+        if unknown := sorted(set(update or ()) - set(type(self).model_fields)):
+            raise TypeError(f"{type(self).__name__} has no {', '.join(unknown)}")
+        return super().model_copy(update=update, deep=deep)
 
 
 class InvalidValueError(ValueError):

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.config import (
-    Ramp,
-)
+from core.config import Ramp
 from core.config.fields import describe, leaves
 from core.config.sentences import PATTERNS
 from core.errors import ConfigError
@@ -181,3 +179,10 @@ def test_a_section_that_a_release_ignored_is_ignored_with_a_warning(caplog):
 def test_overrides_may_change_the_kind(plain: dict, overrides: list[str], kind: str):
     for start in (plain, parse_recipe(plain).to_dict()):
         assert parse_recipe(apply_overrides(start, [*overrides, "losses.w_kd=0", "losses.w_hard=1"])).kind == kind
+
+
+def test_a_copy_with_a_key_that_there_is_not_is_a_mistake() -> None:
+    train = parse_recipe({}).train
+    assert train.model_copy(update={"max_steps": 3}).max_steps == 3
+    with pytest.raises(TypeError, match=r"TrainSpec has no max_step$"):
+        train.model_copy(update={"max_step": 3})
