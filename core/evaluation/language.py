@@ -34,12 +34,13 @@ from core.recorder import Advance, unwatched
 from core.signals.cached import CachedTeacher
 from core.signals.targets import TopK
 from core.training.losses import forward_kl
+from core.training.passes import ALONE, Passes
 from core.training.sparse_losses import bucketed
 
 
 def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int,
                       device: torch.device | str, dtype: torch.dtype = torch.float32, advance: Advance = unwatched,
-                      states: dict[int, Tensor] | None = None) -> dict[str, float]:
+                      states: dict[int, Tensor] | None = None, passes: Passes = ALONE) -> dict[str, float]:
     """Return the metrics above, with the counts ``tokens`` (N) and ``bytes``.
 
     Perplexity, KL and agreement have their intervals over ``blocks`` beside them (`core.evaluation.bootstrap`).
@@ -57,6 +58,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
         advance: called before every forward pass with the blocks that are done; a stop that it raises leaves nothing behind.
         states: what the teacher's head reads, by the first block of a pass: filled by the first call, and read by later ones with the same
             teacher, blocks, batch size and format in place of running the teacher.
+        passes: what of it this process computes, where several evaluate; all return the metrics of all blocks.
 
     Raises:
         DataError: no position of the blocks counts.
@@ -73,8 +75,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
     sums = {name: np.zeros(len(blocks)) for name in ("cross_entropy", "bits_per_byte", "kl_to_teacher", "agreement")}
     counted = np.zeros(len(blocks))
     with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for start, input_ids, counts in batches(blocks, batch_size, device):
-            advance(start, len(blocks))
+        for start, input_ids, counts in batches(blocks, batch_size, device, advance, passes):
             listed = listed_at(served, blocks, start, counts) if served is not None else None
             rows_N = start + counts.nonzero()[:, 0].cpu().numpy()
             targets_N = input_ids[:, 1:][counts]
@@ -95,6 +96,7 @@ def evaluate_language(student: Any, blocks: Blocks, teacher: Any = None, *, toke
                               "agreement": logq_NV.argmax(1) == logp_NV.argmax(1)}
                 add_by_block(sums, rows_N[span], found)
             counted += np.bincount(rows_N, minlength=len(blocks))
+    passes.add_up(*sums.values(), counted)
     if served is not None:
         served.flush()
     tokens = int(counted.sum())
@@ -182,12 +184,19 @@ def special_ids(tokenizer: Any) -> set[int]:
     return {*tokenizer.all_special_ids, *(index for index, token in tokenizer.added_tokens_decoder.items() if token.special)}
 
 
-def batches(blocks: Blocks, batch_size: int, device: torch.device) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield (first block, input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch."""
-    for start in range(0, len(blocks), batch_size):
+def batches(blocks: Blocks, batch_size: int, device: torch.device, advance: Advance = unwatched,
+            passes: Passes = ALONE) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield (first block, input_ids (B, T), counts (B, T-1)): which targets count; cut after the last one that does in the batch.
+
+    In an idle pass none counts, and its first block is below 0.
+
+    Args:
+        advance, passes: as of `evaluate_language`.
+    """
+    starts = [start for start in range(0, len(blocks), batch_size) if (blocks.weights[start:start + batch_size, 1:] > 0).any()]
+    for start, idle in passes.own(starts, len(blocks), advance):
         counts = blocks.weights[start:start + batch_size, 1:] > 0
-        if not counts.any():
-            continue
         end = int(np.flatnonzero(counts.any(0))[-1]) + 1
         ids = blocks.input_ids[start:start + batch_size, :end + 1]
-        yield (start, torch.from_numpy(ids.astype(np.int64)).to(device), torch.from_numpy(counts[:, :end]).to(device))
+        yield (~start if idle else start, torch.from_numpy(ids.astype(np.int64)).to(device),
+               torch.from_numpy(counts[:, :end] & (not idle)).to(device))

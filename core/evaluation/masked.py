@@ -32,6 +32,7 @@ from core.models.chunking import chunks
 from core.models.forward import eval_mode, forward, log_softmax, output_head
 from core.models.vocabulary import require_rows, unpadded_width
 from core.recorder import Advance, unwatched
+from core.training.passes import ALONE, Passes
 
 HELD_OUT = MaskingSpec(mlm_smoothing=0)
 HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
@@ -39,7 +40,7 @@ HELD_OUT_SEED = (0, 0)  # of the masks of held-out text: no training step's
 
 def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokenizer: Any, batch_size: int, device: torch.device | str,
                     dtype: torch.dtype = torch.float32, masking: MaskingSpec = HELD_OUT,
-                    advance: Advance = unwatched) -> dict[str, float]:
+                    advance: Advance = unwatched, passes: Passes = ALONE) -> dict[str, float]:
     """Return the metrics above, with the count ``tokens`` (N) and the intervals of `core.evaluation.bootstrap` over ``blocks``.
 
     A teacher is compared with itself by definition when `teacher is student`.
@@ -49,6 +50,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
         dtype: the format of the matrix products; log-softmax is always float32.
         masking: how text is masked. What is masked depends on the blocks alone, not on `batch_size`.
         advance: called before every forward pass with the blocks that are done; a stop that it raises leaves nothing behind.
+        passes: what of it this process computes, where several evaluate; all return the metrics of all blocks.
 
     Raises:
         DataError: no position of the blocks is masked.
@@ -67,11 +69,11 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
     sums = {name: np.zeros(len(blocks)) for name in ("cross_entropy", "masked_accuracy", "kl_to_teacher", "agreement")}
     counts = masked.chosen.sum(1).astype(float)  # (blocks,)
     with eval_mode(*models), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for start in range(0, len(blocks), batch_size):
-            advance(start, len(blocks))
+        for start, idle in passes.own(range(0, len(blocks), batch_size), len(blocks), advance):
             part = slice(start, start + batch_size)
             ids, mask, chosen, truth = (torch.from_numpy(each[part]).to(device)
                                         for each in (masked.input_ids, real, masked.chosen, blocks.input_ids))
+            chosen = chosen & (not idle)
             targets_N = truth[chosen].long()
             rows_N = start + chosen.nonzero()[:, 0].cpu().numpy()
             states = [forward(model, ids, mask.long()).head_input[chosen] for model in models]  # (N, D) each; D may differ
@@ -85,6 +87,7 @@ def evaluate_masked(student: Any, blocks: Blocks, teacher: Any = None, *, tokeni
                     found |= {"kl_to_teacher": F.kl_div(logq_NV, logp_NV, log_target=True, reduction="none").sum(1),
                               "agreement": guess_N == logp_NV.argmax(1)}
                 add_by_block(sums, rows_N[span], found)
+    passes.add_up(*sums.values())
     tokens = int(counts.sum())
     nats, kl = sums["cross_entropy"].sum(), sums["kl_to_teacher"].sum()
     cross_entropy = float(nats) / tokens

@@ -31,6 +31,7 @@ from core.models import architectures, compatibility
 from core.models.vocabulary import vocabulary_size
 from core.recorder import Advance, unwatched
 from core.training.batches import Batch, StepSeed, causal_lm_batches
+from core.training.passes import ALONE, Passes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -53,12 +54,14 @@ class Objective(Protocol):
         """
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
-                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None) -> dict[str, float]:
+                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None,
+                passes: Passes = ALONE) -> dict[str, float]:
         """Return the metrics of a model on held-out blocks, with ``cross_entropy`` among them.
 
         Args:
             advance: called before every forward pass.
             states: as in `core.evaluation.language.evaluate_language`; where the objective keeps none, it stays empty.
+            passes: what of it this process computes.
         """
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
@@ -80,10 +83,11 @@ class Causal:
         return causal_lm_batches(blocks, draw)
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
-                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None) -> dict[str, float]:
+                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None,
+                passes: Passes = ALONE) -> dict[str, float]:
         """Return the metrics of `core.evaluation.language.evaluate_language`."""
         return evaluate_language(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype,
-                                 advance=advance, states=states)
+                                 advance=advance, states=states, passes=passes)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
         """Return a sampled answer to the prompt as a chat message."""
@@ -132,10 +136,11 @@ class MaskedLanguage:
                       state_weights=compared) for inputs, attention, targets, distilled, labelled, compared in zip(*parts, strict=True)]
 
     def measure(self, model: Any, blocks: Blocks, teacher: Any, *, batch_size: int, device: torch.device,
-                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None) -> dict[str, float]:
+                dtype: torch.dtype, advance: Advance = unwatched, states: dict[int, Tensor] | None = None,
+                passes: Passes = ALONE) -> dict[str, float]:
         """Return the metrics of `core.evaluation.masked.evaluate_masked`."""
         return evaluate_masked(model, blocks, teacher, tokenizer=self.tokenizer, batch_size=batch_size, device=device, dtype=dtype,
-                               advance=advance)
+                               advance=advance, passes=passes)
 
     def answer(self, model: PreTrainedModel, prompt: str, *, max_new_tokens: int, seed: int) -> str:
         """Return the most likely tokens of each blank with their probabilities, one line."""

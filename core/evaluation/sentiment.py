@@ -27,6 +27,7 @@ from core.errors import CompatibilityError, SetField
 from core.models.forward import OutputHead, eval_mode, last_hidden, max_positions, output_head
 from core.models.vocabulary import require_rows, unpadded_width
 from core.recorder import Advance, unwatched
+from core.training.passes import ALONE, Passes
 
 # Tokens of one forward pass, padding included: prompts of like length share a pass, short ones in larger numbers.
 BATCH_TOKENS = 4096
@@ -35,7 +36,8 @@ SHORTEST_REVIEW = 4  # words; a context that holds fewer is too short for the qu
 
 
 def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], device: torch.device | str, *,
-                       words: int = 200, dtype: torch.dtype = torch.float32, advance: Advance = unwatched) -> dict[str, float]:
+                       words: int = 200, dtype: torch.dtype = torch.float32, advance: Advance = unwatched,
+                       passes: Passes = ALONE) -> dict[str, float]:
     """Return the share of `reviews` whose own label scores higher.
 
     Returns:
@@ -48,6 +50,7 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
             shorter still.
         dtype: the format of the matrix products, as for language: models with weights in several formats are compared in one.
         advance: called before every forward pass with the reviews that are done; a stop that it raises leaves nothing behind.
+        passes: what of it this process computes, where several evaluate; all return the metrics of all reviews.
 
     Raises:
         CompatibilityError: the model's context is too short for the question.
@@ -61,7 +64,8 @@ def evaluate_sentiment(model: Any, tokenizer: Any, reviews: Sequence[Review], de
         advance(0, len(reviews))
         prompts.append(encode_prompt(review.text, tokenizer, room, words))
     require_rows(chain(*prompts, *labels), tokenizer, model)
-    scores = label_scores(model, prompts, labels, torch.device(device), unpadded_width(tokenizer, model), dtype, advance)  # (reviews, 2)
+    scores = label_scores(model, prompts, labels, torch.device(device), unpadded_width(tokenizer, model), dtype, advance,
+                          passes)  # (reviews, 2)
     correct = [bool(positive > negative) == review.positive for (positive, negative), review in zip(scores.tolist(), reviews, strict=True)]
     accuracy = sum(correct) / len(correct)
     result = {"sentiment_accuracy": accuracy, "sentiment_items": len(correct),
@@ -92,17 +96,15 @@ def encode_prompt(text: str, tokenizer: Any, room: int, words: int) -> list[int]
 
 
 def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[Sequence[int]], device: torch.device,
-                 width: int | None = None, dtype: torch.dtype = torch.float32, advance: Advance = unwatched) -> Tensor:
+                 width: int | None = None, dtype: torch.dtype = torch.float32, advance: Advance = unwatched,
+                 passes: Passes = ALONE) -> Tensor:
     """Return summed log-probabilities of labels after prompts: (prompts, labels), on the CPU; logits beyond `width` are padding."""
     scores = torch.zeros(len(prompts), len(labels), dtype=torch.float32)
     head = output_head(model)
     # What is fed is the prompt and all but the last token of a label: one pass serves all labels of a single token.
     prefixes = sorted({tuple(label[:-1]) for label in labels})
     with eval_mode(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        done = 0
-        for batch in _by_length(prompts):
-            advance(done, len(prompts))
-            done += len(batch)
+        for batch, idle in passes.batches(_by_length(prompts), advance):
             for prefix in prefixes:
                 input_ids, lengths = _right_padded([[*prompts[index], *prefix] for index in batch], device)
                 hidden = last_hidden(model, input_ids)  # (B, T, D)
@@ -110,8 +112,9 @@ def label_scores(model: Any, prompts: Sequence[Sequence[int]], labels: Sequence[
                 states = hidden.gather(1, at_BK[..., None].expand(-1, -1, hidden.shape[-1]))  # (B, K, D)
                 normaliser_BK = head.logits(states, width).logsumexp(-1)
                 for column, label in enumerate(labels):
-                    if tuple(label[:-1]) == prefix:
+                    if tuple(label[:-1]) == prefix and not idle:
                         scores[batch, column] = (_label_logits(head, states, label) - normaliser_BK).sum(1).cpu()
+    passes.add_up(scores.numpy())
     return scores
 
 

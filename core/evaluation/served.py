@@ -33,8 +33,7 @@ def evaluate_served(teacher: CachedTeacher, blocks: Blocks, *, tokenizer: object
     """
     special = torch.tensor(sorted(special_ids(tokenizer)))
     sums, counted = {name: np.zeros(len(blocks)) for name in ("cross_entropy", "bits_per_byte")}, np.zeros(len(blocks))
-    for start, input_ids, counts in batches(blocks, batch_size, torch.device("cpu")):
-        advance(start, len(blocks))
+    for start, input_ids, counts in batches(blocks, batch_size, torch.device("cpu"), advance):
         rows_N = start + counts.nonzero()[:, 0].numpy()
         targets_N, listed = input_ids[:, 1:][counts], listed_at(teacher, blocks, start, counts)
         own = (listed.ids == targets_N.unsqueeze(-1)) & ~listed.unused

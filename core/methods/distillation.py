@@ -29,6 +29,7 @@ from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.distillation_schedule import schedule_of
 from core.methods.evaluator import TRAINED, Evaluator, LanguageEvaluation, curve_metrics
 from core.methods.first_measurements import FirstMeasurements
+from core.methods.orders import TRAINING
 from core.methods.rehearsal import rehearse_documents, rehearse_saving
 from core.methods.retention import card_scoring, measure_card, rehearse_card
 from core.methods.room import require_room, run_bytes
@@ -40,7 +41,6 @@ from core.methods.variant_training import Evaluate, order_of, train
 from core.models import catalog
 from core.models.adapters import merge_adapters
 from core.models.architectures import on_device, plain_model
-from core.models.loading import model_from_pretrained
 from core.models.vocabulary import decode_text
 from core.recorder import CONTROL, STUDENT, Recorder, stop_if_requested
 from core.reports.model_card import write_folder_documents
@@ -71,7 +71,8 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
     """
     folder, recorder = RunFolder(directory), ScheduledRecorder(recorder)
     inputs = load_inputs(config, folder, recorder, load, corpus)
-    evaluation, evaluator = LanguageEvaluation.of(inputs, recorder), Evaluator(folder, recorder, variants_of(config))
+    evaluation = LanguageEvaluation.of(inputs, recorder, order_of(inputs, STUDENT, folder))
+    evaluator = Evaluator(folder, recorder, variants_of(config))
     retention = card_scoring(inputs, recorder)  # read now, so that a task that cannot be read fails before any training
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
         first = FirstMeasurements(inputs, folder, evaluator, evaluation)
@@ -100,8 +101,8 @@ def distill(config: ExperimentConfig, recorder: Recorder, directory: Path, *, lo
                 first.measure()
                 folder.save_model(variant, merge_adapters(student.model), inputs.tokenizer, inputs.save_precision)
             # What is evaluated is what was saved: read back, in whatever precision it was saved in.
-            saved = model_from_pretrained(folder.path / variant, inputs.objective.name, torch.float32).to(inputs.device)
-            evaluator.evaluate(TRAINED[variant], partial(evaluation.metrics, saved), partial(evaluation.samples, saved))
+            saved, at = inputs.read_back(folder.path / variant), str((folder.path / variant).absolute())
+            evaluator.evaluate(TRAINED[variant], partial(evaluation.metrics, saved, at), partial(evaluation.samples, saved, at))
         return _finish(inputs, folder, recorder, command, retention)
 
 
@@ -134,8 +135,8 @@ def _curve(inputs: TrainingInputs, recorder: Recorder, evaluator: Evaluator, eva
             recorder.event(Phase("steps", variant, total_steps=steps_of(inputs)))  # the evaluations are over
         if step >= steps_of(inputs):  # the last point and the last answers are those of the saved student
             return {}
-        metrics = evaluation.language(student.model)
-        evaluator.show(variant, step, evaluation.samples(student.model))
+        metrics = evaluation.language(student.model, TRAINING)
+        evaluator.show(variant, step, evaluation.samples(student.model, TRAINING))
         return curve_metrics(metrics)
 
     return point

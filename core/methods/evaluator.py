@@ -23,6 +23,7 @@ from core.evaluation.sentiment import evaluate_sentiment
 from core.evaluation.served import evaluate_served
 from core.events import STAGES, SUBJECTS, TEACHER, Evaluation, Phase, Sample
 from core.methods.kept_measurements import KeptMeasurements, Metrics, arithmetic, blocks_digest
+from core.methods.orders import Order, share_out
 from core.methods.run_folder import RunFolder
 from core.methods.schedule import counted, skipped
 from core.methods.steps import Corpus, TrainingInputs
@@ -33,6 +34,8 @@ from core.models.weight_digests import loaded_hash
 from core.recorder import CONTROL, STUDENT, NullRecorder, Recorder
 from core.signals.cached import CachedTeacher
 from core.system.paths import cache_dir
+from core.training.passes import ALONE, Passes
+from core.training.sharding import any_sharded
 
 Samples = Iterable[tuple[str, str]]  # prompts with their answers
 
@@ -113,6 +116,7 @@ class LanguageEvaluation:
         states: what the teacher's head reads on the held-out blocks, which all evaluations of a run share; None where they would take
             more than STATES_BYTES.
         corpus: measures more, where a method made it.
+        order: what the other processes of a run load to take part; None where this one measures alone.
     """
 
     objective: Objective
@@ -129,10 +133,11 @@ class LanguageEvaluation:
     recorder: Recorder = field(default_factory=NullRecorder)
     states: dict[int, torch.Tensor] | None = None
     corpus: Corpus | None = None
+    order: Order | None = None
     _teacher_hash: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, inputs: TrainingInputs, recorder: Recorder | None = None) -> LanguageEvaluation:
+    def of(cls, inputs: TrainingInputs, recorder: Recorder | None = None, order: Order | None = None) -> LanguageEvaluation:
         """Return what the recipe of a run asks to be measured."""
         spec, train = inputs.config.evaluation, inputs.config.train
         reviews = inputs.corpus is None and reads_reviews(inputs.config)
@@ -144,7 +149,7 @@ class LanguageEvaluation:
             states = {} if 4 * held_out.input_ids.size * width <= STATES_BYTES else None
         return cls(inputs.objective, inputs.tokenizer, held_out, spec.sentiment_items if reviews else 0,
                    inputs.objective.prompts(spec.prompts), teacher, train.per_device_train_batch_size, spec.max_new_tokens, train.seed,
-                   inputs.device, inputs.dtype, recorder or NullRecorder(), states, inputs.corpus)
+                   inputs.device, inputs.dtype, recorder or NullRecorder(), states, inputs.corpus, order)
 
     @property
     def reviews(self) -> Sequence[Review]:
@@ -156,24 +161,30 @@ class LanguageEvaluation:
         return replace(self, held_out=self.held_out.take(blocks), sentiment_items=min(self.sentiment_items, reviews),
                        prompts=self.prompts[:prompts], states=None)
 
-    def metrics(self, model: nn.Module) -> Metrics:
-        """Measure everything but samples."""
-        more = {} if self.corpus is None else self.corpus.measure(model, self.tokenizer, self.device, self.dtype)
-        return self.language(model) | self.sentiment(model) | more
+    def metrics(self, model: nn.Module, at: str = "") -> Metrics:
+        """Measure everything but samples.
 
-    def shared_metrics(self, model: nn.Module, weights: str) -> Metrics:
+        Args:
+            at: where the other processes of a run find the same model (`core.methods.orders.share_out`); alone without it.
+        """
+        more = {} if self.corpus is None else self.corpus.measure(model, self.tokenizer, self.device, self.dtype)
+        return self.language(model, at) | self.sentiment(model, at) | more
+
+    def shared_metrics(self, model: nn.Module, weights: str, at: str = "") -> Metrics:
         """Return `metrics`, taken from the measurements that are kept where they are there, and kept there otherwise.
 
         Args:
+            at: as of `metrics`.
             weights: what distinguishes the model from any other, as `core.models.weight_digests.loaded_hash` gives it.
         """
         if not self._shareable:
-            return self.metrics(model)
+            return self.metrics(model, at)
         language, sentiment = self._keys(weights)
         kept = KeptMeasurements(cache_dir() / "measurements")
         parameters = plain_model(model).num_parameters()
-        found = kept.of(language, lambda: self.language(model), lambda: skipped(self.recorder, LANGUAGE, self.language_flop(parameters)))
-        return found | (kept.of(sentiment, lambda: self.sentiment(model), lambda: skipped(
+        found = kept.of(language, lambda: self.language(model, at),
+                        lambda: skipped(self.recorder, LANGUAGE, self.language_flop(parameters)))
+        return found | (kept.of(sentiment, lambda: self.sentiment(model, at), lambda: skipped(
             self.recorder, SENTIMENT, self.sentiment_flop(parameters))) if self.sentiment_items else {})
 
     def known(self, weights: str) -> bool:
@@ -221,33 +232,49 @@ class LanguageEvaluation:
         with counted(self.recorder, LANGUAGE, 0.0) as advance:
             return evaluate_served(self.teacher, self.held_out, tokenizer=self.tokenizer, batch_size=self.batch_size, advance=advance)
 
-    def language(self, model: nn.Module) -> Metrics:
-        """Measure cross-entropy and the like on the held-out blocks."""
+    def language(self, model: nn.Module, at: str = "") -> Metrics:
+        """Measure cross-entropy and the like on the held-out blocks; `at` as of `metrics`."""
+        passes = self._passes(LANGUAGE, at)
         flop = self.language_flop(plain_model(model).num_parameters())
         if self.states == {} and model is not self.teacher:
             flop += self.states_flop
-        with counted(self.recorder, LANGUAGE, flop) as advance:
+        with counted(self.recorder, LANGUAGE, flop) as advance, passes.computing():
             return self.objective.measure(model, self.held_out, self.teacher, batch_size=self.batch_size, device=self.device,
-                                          dtype=self.dtype, advance=advance, states=self.states)
+                                          dtype=self.dtype, advance=advance, states=self.states, passes=passes)
 
-    def sentiment(self, model: nn.Module) -> Metrics:
-        """Measure the sentiment accuracy; nothing without reviews."""
+    def sentiment(self, model: nn.Module, at: str = "") -> Metrics:
+        """Measure the sentiment accuracy; nothing without reviews. `at` as of `metrics`."""
         if not self.sentiment_items:
             return {}
-        with counted(self.recorder, SENTIMENT, self.sentiment_flop(plain_model(model).num_parameters())) as advance:
-            return evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype, advance=advance)
+        passes = self._passes(SENTIMENT, at)
+        flop = self.sentiment_flop(plain_model(model).num_parameters())
+        with counted(self.recorder, SENTIMENT, flop) as advance, passes.computing():
+            return evaluate_sentiment(model, self.tokenizer, self.reviews, self.device, dtype=self.dtype, advance=advance,
+                                      passes=passes)
 
-    def samples(self, model: nn.Module) -> Iterator[tuple[str, str]]:
-        """Yield every prompt with the model's answer; the model is in training mode again afterwards if it was before."""
-        training = model.training
+    def samples(self, model: nn.Module, at: str = "") -> Iterator[tuple[str, str]]:
+        """Yield every prompt with the model's answer; the model is in training mode again afterwards if it was before.
+
+        Args:
+            at: as of `metrics`; then all have to be taken.
+        """
+        passes, training = self._passes(ANSWERS, at), model.training
         model.eval()
+
+        def answer(number: int) -> str:
+            # A model with adapters is called like the one that it wraps.
+            return self.objective.answer(cast(PreTrainedModel, model), self.prompts[number], max_new_tokens=self.max_new_tokens,
+                                         seed=self.seed)
+
         with counted(self.recorder, ANSWERS, self.answers_flop(plain_model(model).num_parameters())) as advance:
-            for number, prompt in enumerate(self.prompts):
-                advance(number, len(self.prompts))
-                # A model with adapters is called like the one that it wraps.
-                yield prompt, self.objective.answer(cast(PreTrainedModel, model), prompt, max_new_tokens=self.max_new_tokens,
-                                                    seed=self.seed)
+            yield from zip(self.prompts, passes.texts(len(self.prompts), answer, advance), strict=True)
         model.train(training)
+
+    def _passes(self, part: str, at: str) -> Passes:
+        """Return what this process does of a part; the others hear of theirs, where they can take part."""
+        if self.order is None or (part == LANGUAGE and isinstance(self.teacher, CachedTeacher)) or (part == ANSWERS and any_sharded()):
+            return ALONE  # one process queries a server, and keeps what it answers; answers are of different lengths, in no step
+        return share_out(part, at, self.order)
 
     def language_flop(self, parameters: int) -> float:
         """FLOP of `language` for a model of so many parameters, without the teacher's states that are kept."""

@@ -22,7 +22,7 @@ from core.config import FineTuneConfig
 from core.events import STUDENT_AFTER, STUDENT_BEFORE, TEACHER, Phase
 from core.methods.evaluator import Evaluator
 from core.methods.kept_logits import KeptLogits
-from core.methods.orders import Order, leading
+from core.methods.orders import TRAINING, Order, leading, others_serving, share_out
 from core.methods.rehearsal import rehearse_documents, rehearse_saving
 from core.methods.room import require_room, run_bytes
 from core.methods.run_folder import RunFolder
@@ -42,8 +42,10 @@ from core.tasks.data import TaskData, load_task
 from core.tasks.encoding import encode
 from core.tasks.fine_tuning import FineTuned, evaluate_task, fine_tune, measure_items, shown_answers
 from core.tasks.heads import check_teacher, label_order
+from core.training.passes import ALONE, Passes
 from core.training.trackers import require_trackers, tracked
 
+TASK = "task"  # what is shared out
 LOGITS = "logits"  # in the run's folder until the report is made
 SHOWN = 4  # held-out items whose answers are shown before and after
 LONGEST_SHOWN = 600  # characters of such an item
@@ -66,20 +68,22 @@ def tune(config: FineTuneConfig, recorder: Recorder, directory: Path, *, load: L
     """
     folder = RunFolder(directory)
     inputs = load_task_inputs(config, folder, recorder, load)
+    order = Order.to_train(config, inputs.dtype, folder.path, STUDENT)
     evaluator, kept = Evaluator(folder, recorder, (STUDENT,)), KeptLogits(folder.path / LOGITS)
     with folder.stop_reported(lambda: _report(inputs, folder, command, stopped=True)):
         teacher = inputs.teacher
         if teacher is not None:
             evaluator.evaluate(TEACHER, lambda: evaluate_task(teacher, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop,
-                                                              keep=kept.keeper(TEACHER)))
+                                                              keep=kept.keeper(TEACHER), passes=share_out(TASK, TEACHER, order)))
         stop_if_requested(recorder)
         if not folder.has_model(STUDENT):
-            tuned = _train(inputs, folder, recorder, evaluator)
+            tuned = _train(inputs, folder, recorder, evaluator, order)
             folder.save_model(STUDENT, tuned.model, inputs.start.tokenizer, inputs.save_precision)
         # What is evaluated is what was saved: read back, in whatever precision it was saved in.
         saved = inputs.saved(folder.path / STUDENT)
         evaluator.evaluate(STUDENT_AFTER, lambda: evaluate_task(saved, inputs.task, dtype=inputs.dtype, stop=recorder.should_stop,
-                                                                keep=kept.keeper(STUDENT_AFTER)),
+                                                                keep=kept.keeper(STUDENT_AFTER),
+                                                                passes=share_out(TASK, str(Path(order.folder) / STUDENT), order)),
                            lambda: inputs.samples(saved.model, max_positions(saved.model)))
     if (found := kept.report(inputs.task)) is not None:
         recorder.event(found)
@@ -119,6 +123,12 @@ class TaskInputs:
         model = model_from_pretrained(folder, self.task.kind, torch.float32).to(self.device).eval()
         return replace(self.start, model=model, entry=replace(self.start.entry, task=self.task.kind))
 
+    def measure(self, model: nn.Module, max_length: int, *, stop: Callable[[], bool] = lambda: False,
+                passes: Passes = ALONE) -> dict[str, float]:
+        """Measure the model that is trained; arguments are those of `core.tasks.fine_tuning.answers`."""
+        features = encode(self.task.validation, self.task, self.start.tokenizer, max_length)
+        return measure_items(model, features, self.task, self.start.tokenizer, self.dtype, stop=stop, passes=passes)
+
     def samples(self, model: nn.Module, max_length: int) -> Iterator[tuple[str, str]]:
         """Yield a few held-out items with the model's answers."""
         features = encode(self.task.validation[:SHOWN], self.task, self.start.tokenizer, max_length)
@@ -145,9 +155,9 @@ def load_task_inputs(config: FineTuneConfig, folder: RunFolder, recorder: Record
     return TaskInputs(config, device, dtype, start, teacher, task)
 
 
-def _train(inputs: TaskInputs, folder: RunFolder, recorder: Recorder, evaluator: Evaluator) -> FineTuned:
+def _train(inputs: TaskInputs, folder: RunFolder, recorder: Recorder, evaluator: Evaluator, order: Order) -> FineTuned:
     """Train head and encoder from the latest checkpoint; raises StopRequested after saving one."""
-    config, task, tokenizer = inputs.config, inputs.task, inputs.start.tokenizer
+    config, tokenizer = inputs.config, inputs.start.tokenizer
 
     def before(model: nn.Module, max_length: int) -> None:
         plain = merge_adapters(model)
@@ -158,15 +168,15 @@ def _train(inputs: TaskInputs, folder: RunFolder, recorder: Recorder, evaluator:
         folder.progress.shape = {
             "parameters": plain.num_parameters(), "layers": inputs.start.entry.layers, "layer_map": None,
             "trainable_parameters": trainable}
-        evaluator.evaluate(STUDENT_BEFORE, lambda: measure_items(
-            model, encode(task.validation, task, tokenizer, max_length), task, tokenizer, inputs.dtype,
-            stop=recorder.should_stop),
-            lambda: inputs.samples(model, max_length))
+        with others_serving():
+            evaluator.evaluate(STUDENT_BEFORE, lambda: inputs.measure(model, max_length, stop=recorder.should_stop,
+                                                                      passes=share_out(TASK, TRAINING, order)),
+                               lambda: inputs.samples(model, max_length))
         recorder.event(Phase("try later stages"))
         rehearse_documents(folder.path, config, _report(inputs, folder, "", stopped=False), (STUDENT,))
 
     recorder.event(Phase("train", STUDENT))
-    with leading(Order.to_train(config, inputs.dtype, folder.path, STUDENT)):
+    with leading(order):
         tuned = fit(inputs, folder, recorder, before)
     folder.add_training(STUDENT, steps=tuned.steps, tokens=tuned.tokens, tokens_per_second=tuned.tokens_per_second)
     return tuned
@@ -182,7 +192,8 @@ def fit(inputs: TaskInputs, folder: RunFolder, recorder: Recorder, before: Calla
     with tracked(config.train.report_to, folder.logs(STUDENT)):
         return fine_tune(inputs.start, inputs.task, train=config.train, losses=config.losses, teacher=inputs.teacher,
                          lora=config.student.lora, recorder=recorder, directory=folder.checkpoints(STUDENT),
-                         eval_steps=config.evaluation.interval, before=before, name=f"{config.name or folder.path.name}-{STUDENT}")
+                         eval_steps=config.evaluation.interval, before=before, name=f"{config.name or folder.path.name}-{STUDENT}",
+                         passes=Passes.of_run())
 
 
 def _report(inputs: TaskInputs, folder: RunFolder, command: str, *, stopped: bool) -> RunReport:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from functools import partial
 
-import torch
 from torch import nn
 
 from core.events import STUDENT_BEFORE, TEACHER
@@ -18,7 +17,6 @@ from core.methods.evaluator import Evaluator, LanguageEvaluation
 from core.methods.run_folder import RunFolder
 from core.methods.steps import TrainingInputs
 from core.models.adapters import merge_adapters
-from core.models.loading import model_from_pretrained
 from core.models.weight_digests import loaded_hash
 
 BEFORE = "before"  # the folder of the untrained student
@@ -59,20 +57,20 @@ class FirstMeasurements:
         open_ = not self._done(STUDENT_BEFORE) or not (self._done(TEACHER) or self.inputs.config.teacher is None)
         self._measure_teacher()
         if not self._done(STUDENT_BEFORE):
-            model = model_from_pretrained(self.folder.path / BEFORE, self.inputs.objective.name, torch.float32)
-            self._measure_student(model.to(self.inputs.device))
+            self._measure_student(self.inputs.read_back(self.folder.path / BEFORE))
         return open_
 
     def _measure_teacher(self) -> None:
         if self.inputs.teacher is not None:
             model = self.inputs.teacher.model
-            self.evaluator.evaluate(TEACHER, lambda: self.evaluation.shared_metrics(model, self.evaluation.teacher_hash()))
+            self.evaluator.evaluate(TEACHER, lambda: self.evaluation.shared_metrics(model, self.evaluation.teacher_hash(), TEACHER))
         elif self.inputs.served is not None:
             self.evaluator.evaluate(TEACHER, self.evaluation.served)
 
     def _measure_student(self, model: nn.Module) -> None:
-        self.evaluator.evaluate(STUDENT_BEFORE, lambda: self.evaluation.shared_metrics(model, self._untrained),
-                                partial(self.evaluation.samples, model))
+        at = str((self.folder.path / BEFORE).absolute())
+        self.evaluator.evaluate(STUDENT_BEFORE, lambda: self.evaluation.shared_metrics(model, self._untrained, at),
+                                partial(self.evaluation.samples, model, at))
         if not self._kept:
             shutil.rmtree(self.folder.path / BEFORE, ignore_errors=True)
 

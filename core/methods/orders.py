@@ -1,4 +1,4 @@
-"""What rank 0 tells the other processes of a run to train with it (`core.system.ranks`, `core.methods.following`)."""
+"""What rank 0 tells the other processes of a run to train and measure with it (`core.system.ranks`, `core.methods.following`)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from core.config import ExperimentConfig
+from core.recorder import StopRequested
 from core.system import ranks
+from core.training.passes import ALONE, Passes
 
 if TYPE_CHECKING:
     import torch
 
 HEARING_SECONDS = 10.0  # that the others get to hear of the end
+TRAINING = "training"  # in place of a folder: the model that is trained, as it is
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,32 @@ def leading(order: Order) -> Iterator[None]:
     ranks.send({"train": asdict(order)})
     with ranks.together():
         yield
+
+
+def share_out(part: str, at: str, order: Order) -> Passes:
+    """Return what this process does of a measurement; rank 0 tells the others to do theirs (`core.training.passes`).
+
+    Args:
+        part: what is measured, as `core.methods.following` calls it.
+        at: where every process finds the model: `core.events.TEACHER`, `TRAINING`, or a folder; empty where the others do not.
+        order: what they load for it.
+    """
+    if not at or ranks.world() == 1:
+        return ALONE
+    if ranks.rank() == 0:
+        ranks.send({"measure": part, "at": at, "order": asdict(order)})
+    return Passes.of_run()
+
+
+@contextmanager
+def others_serving() -> Iterator[None]:
+    """Measure, inside the block, what the others take part in meanwhile; then tell them that it is over, or stopped."""
+    try:
+        yield
+    except StopRequested:
+        ranks.send({"measured": "stopped"})
+        raise
+    ranks.send({"measured": "whole"})
 
 
 def dismiss(report: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -16,15 +17,17 @@ from core.events import STUDENT_BEFORE, TEACHER
 from core.methods.first_measurements import BEFORE
 from core.methods.rehearsal import one_block, rehearse_exports
 from core.methods.run_folder import RunFolder
+from core.methods.shared_scores import share_scores
 from core.methods.steps import TrainingInputs, variants_of
 from core.models import catalog
 from core.models.architectures import plain_model
 from core.models.entries import LoadedModel
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reports.retention_card import READING_TEACHER, Card
-from core.reports.retention_run import measure_retention
+from core.reports.retention_run import measure_retention, one_by_one
 from core.reports.task_scores import Scoring, scoring
 from core.students.build import Student
+from core.system import ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def compared_with(inputs: TrainingInputs, folder: RunFolder) -> Compared:
         return Compared(TEACHER, config.teacher.model, inputs.teacher.entry.name)
     if isinstance(config, ReadingConfig) and config.reading.is_loaded:
         return Compared(READING_TEACHER, config.reading.model)
-    return Compared(STUDENT_BEFORE, str(folder.path / BEFORE), config.name or STUDENT)
+    return Compared(STUDENT_BEFORE, str((folder.path / BEFORE).absolute()), config.name or STUDENT)
 
 
 def compared_parameters(inputs: TrainingInputs, parameters: int) -> int:
@@ -101,6 +104,9 @@ def measure_card(inputs: TrainingInputs, folder: RunFolder, recorder: Recorder, 
     config, variants, spec = inputs.config, variants_of(inputs.config), inputs.config.evaluation.retention
     assert spec is not None, "its scoring was made of it"
     first = compared_with(inputs, folder)
-    models = {first.kind: first.reference, **{variant: str(folder.path / variant) for variant in variants}}
+    models = {first.kind: first.reference, **{variant: str((folder.path / variant).absolute()) for variant in variants}}
     names = {STUDENT: config.name or STUDENT, CONTROL: CONTROL} | ({first.kind: first.name} if first.name is not None else {})
-    return measure_retention(models, spec, recorder, folder.path / "retention", retention, names=names, load=inputs.load)
+    card = folder.path / "retention"
+    each = one_by_one if ranks.world() == 1 else partial(
+        share_scores, config=config, objective=inputs.objective.name, folder=card / "shared", models=models, recorder=recorder)
+    return measure_retention(models, spec, recorder, card, retention, names=names, load=inputs.load, each=each)

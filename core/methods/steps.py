@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -29,6 +30,7 @@ from core.models.architectures import architecture_of, head_weight, on_device
 from core.models.ensembles import members_of
 from core.models.entries import LoadedModel
 from core.models.header import precision_of
+from core.models.loading import model_from_pretrained
 from core.recorder import CONTROL, STUDENT, Recorder
 from core.reports.run_report import ModelSummary
 from core.students.build import Student, build_student, student_from_checkpoint
@@ -108,6 +110,11 @@ class TrainingInputs:
         blocks = self.data.validation.take(CALIBRATION_BLOCKS)
         return self.objective.measure(self.teacher.model, blocks, None, batch_size=self.config.train.per_device_train_batch_size,
                                       device=self.teacher.model.device, dtype=self.dtype)["cross_entropy"]
+
+    def read_back(self, folder: Path) -> torch.nn.Module:
+        """Return a model that the run has saved, in float32."""
+        model: torch.nn.Module = model_from_pretrained(folder, self.objective.name, torch.float32).to(self.device)
+        return model
 
     @property
     def shards_student(self) -> bool:

@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 
 from core.data.prepare import write_blocks
 from core.events import Phase
-from core.methods.orders import Order, leading
+from core.methods.orders import Order, leading, others_serving
 from core.methods.run_folder import RunFolder
 from core.methods.steps import TrainingInputs, steps_of, tokens_per_step
 from core.methods.teacher_signals import summary, teacher_signals
@@ -73,8 +73,13 @@ def train(inputs: TrainingInputs, student: Student, variant: str, folder: RunFol
     recorder.event(Phase("train", variant))
     stop_if_requested(recorder)
     source, teacher, served = answers_for(inputs, variant, folder), inputs.teacher, inputs.served
+
+    def point(step: int) -> dict[str, float]:
+        with others_serving():
+            return evaluate(step)
+
     with leading(order_of(inputs, variant, folder)):
-        trainer, trained = fit(inputs, student, variant, folder, recorder, evaluate, source)
+        trainer, trained = fit(inputs, student, variant, folder, recorder, point, source)
     state = trainer.state
     folder.add_training(variant, steps=state.global_step, tokens=int(state.num_input_tokens_seen),
                         tokens_per_second=trainer.clock.tokens_per_second(state))

@@ -51,15 +51,15 @@ class DryRunTimings:
         """Return the seconds of all steps and evaluations.
 
         Args:
-            shared: devices that share a step; evaluations take place on one.
+            shared: devices that share a step or an evaluation.
 
         Counted are the evaluations between the steps, and those of the teacher and of every variant before and after.
         """
         variants = len(self.step)
         between = points_between(config.evaluation.interval(total_steps), total_steps) * variants
         whole = (2 if config.teacher else 1) + variants  # teacher, student before, each variant after
-        return (total_steps * sum(self.step.values()) / shared + between * (self.language + self.answers)
-                + whole * (self.language + self.sentiment + self.answers))
+        return (total_steps * sum(self.step.values()) + between * (self.language + self.answers)
+                + whole * (self.language + self.sentiment + self.answers)) / shared
 
     def __str__(self) -> str:
         return f"{self.steps} steps taken, {self.step[STUDENT]:.2g} s each, {self.tokens_per_second:,.0f} tokens/s."

@@ -262,8 +262,8 @@ def _measured_task(config: FineTuneConfig, found: PreflightReport, planned: Plan
     warn_of_items(task, found)
     timings = found.take("rehearsal", lambda: dry_run_task(config, start, teacher, task, dtype))
     if timings is not None:
-        items, held_out = len(task.train), len(task.validation)
-        planned = replace(planned, seconds=timings.seconds(config, items, held_out), measured_steps=timings.steps,
+        items, shared = len(task.train), planned.processes if device.type == "cuda" else 1
+        planned = replace(planned, seconds=timings.seconds(config, items, len(task.validation)) / shared, measured_steps=timings.steps,
                           tokens_per_second=timings.tokens_per_second, total_steps=total_steps(config.train, items))
     return _concluded(planned, found)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from core.evaluation.speed import Forward, Speed, forward_of, measure_speed
 from core.events import Phase, RunWarning, ScoringTask
 from core.models import catalog
 from core.models.entries import LoadedModel, ModelEntry
-from core.recorder import Recorder, StopRequested
+from core.recorder import Recorder, StopRequested, stop_if_requested
 from core.reports.retention_card import KINDS, Card, Row, Score, TaskScores, Timing
 from core.reports.task_scores import Load, Scoring
 from core.system.files import read_json, write_json
@@ -34,11 +34,19 @@ if TYPE_CHECKING:
     from core.export.sessions import OnnxModel
 
 FORMATS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16", "F64": "fp64"}
+Unit = tuple[str, str, int]  # who, task, seed
+Each = Callable[[Sequence[Unit], Callable[[Unit], Score]], Iterable[tuple[Unit, Score]]]  # units and what scores one -> each with its score
 SPEED, SCORES, CARD = "speed.json", "scores.json", "card.json"
 
 
+def one_by_one(units: Sequence[Unit], score: Callable[[Unit], Score]) -> Iterator[tuple[Unit, Score]]:
+    """Yield every unit with its score."""
+    for unit in units:
+        yield unit, score(unit)
+
+
 def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: Recorder, directory: Path, scoring: Scoring, *,
-                      names: Mapping[str, str] | None = None, load: Load = catalog.load) -> Card:
+                      names: Mapping[str, str] | None = None, load: Load = catalog.load, each: Each = one_by_one) -> Card:
     """Measure the card, or resume it.
 
     Args:
@@ -48,6 +56,7 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
         directory: where everything of this card is kept; of one run, whose models do not change.
         scoring: how they are scored, as `core.reports.task_scores.scoring` gives it.
         names: who -> name for people (default: the model's own).
+        each: takes the scores that are not there yet.
 
     Raises:
         StopRequested: the recorder requested a stop; what had ended is kept.
@@ -55,7 +64,7 @@ def measure_retention(models: Mapping[str, str], spec: RetentionSpec, recorder: 
     """
     names, seeds = names or {}, scoring.seeds if spec.tasks else ()
     speed, entries, exports = _speed(models, spec, recorder, directory / SPEED, load)
-    scores = _scores(models, spec, seeds, recorder, directory / SCORES, scoring)
+    scores = _scores(models, spec, seeds, recorder, directory / SCORES, scoring, each)
     rows = tuple(_row(who, names.get(who, entry.name), entry, spec, speed, scores, seeds) for who, entry in entries.items())
     of = {row.kind: row for row in rows}
     rows += tuple(_exported_row(of[kind.split()[0]], kind, size, speed) for kind, size in exports.items())
@@ -121,19 +130,22 @@ def _forward_of_export(model: OnnxModel) -> Forward:
 
 
 def _scores(models: Mapping[str, str], spec: RetentionSpec, seeds: tuple[int, ...], recorder: Recorder, path: Path,
-            scoring: Scoring) -> dict[str, Score]:
+            scoring: Scoring, each: Each) -> dict[str, Score]:
     """Return ``who/task/seed`` -> score; each is saved as soon as it is known."""
     settings = hashlib.sha256(json.dumps([spec.train_items, spec.epochs, spec.learning_rate]).encode()).hexdigest()[:12]
     kept: dict[str, Any] = read_json(path) or {}
     found = kept["scores"] if kept.get("settings") == settings else {}
     wanted = [(who, task, seed) for seed in seeds for task in spec.tasks for who in models]
-    for done, (who, task, seed) in enumerate(wanted):
-        if _key(who, task, seed) in found:
-            continue
-        if recorder.should_stop():
-            raise StopRequested
+
+    def score(unit: Unit) -> Score:
+        stop_if_requested(recorder)
+        who, task, seed = unit
+        done = sum(_key(*other) in found for other in wanted)
         recorder.event(ScoringTask(subject=who, task=task, seed=seed, done=done, total=len(wanted)))
-        found[_key(who, task, seed)] = asdict(scoring.score(models[who], task, seed))
+        return scoring.score(models[who], task, seed)
+
+    for unit, reached in each([unit for unit in wanted if _key(*unit) not in found], score):
+        found[_key(*unit)] = asdict(reached)
         write_json(path, {"settings": settings, "scores": found})
     return {key: Score(**plain) for key, plain in found.items()}
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 PATIENCE = timedelta(days=7)  # rank 0 evaluates for as long as it takes; a process that died is noticed by whoever started them
@@ -125,20 +128,6 @@ def receive() -> dict[str, Any]:
     return received
 
 
-def tell_or_hear(message: Mapping[str, Any], serve: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
-    """Send a message from rank 0; in the others wait for it, and return it everywhere.
-
-    Args:
-        serve: does what other messages say that come before it, and returns whether there was anything.
-    """
-    if rank() == 0:
-        send(message)
-        return dict(message)
-    while serve(heard := receive()):
-        pass
-    return heard
-
-
 def agree(flags: Sequence[bool]) -> list[bool]:
     """Return of each flag whether any process raises it. Every process has to call this."""
     import torch
@@ -156,3 +145,19 @@ def gather(numbers: Sequence[float]) -> list[list[float]]:
     each = [torch.empty_like(own) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(each, own)
     return [numbers.tolist() for numbers in each]
+
+
+def gather_texts(text: str) -> list[str]:
+    """Return the text of every process, by rank. Every process has to call this."""
+    import torch
+
+    each = [""] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(each, text)
+    return each
+
+
+def add_up(numbers: np.ndarray) -> None:
+    """Add the numbers of all processes up, in place. Every process has to call this, with an array of the same shape."""
+    import torch
+
+    torch.distributed.all_reduce(torch.from_numpy(numbers))

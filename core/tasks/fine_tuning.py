@@ -38,6 +38,7 @@ from core.tasks.heads import check_teacher, label_order, with_head
 from core.tasks.metrics import answer_metrics, best_span, classification_metrics
 from core.tasks.trainer import Collator, Item, TaskTrainer, logits_of
 from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.passes import ALONE, Passes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -96,7 +97,7 @@ def fine_tune_and_evaluate(model: LoadedModel | str | Path, task: TaskData, *, s
 def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: LossSpec = LABELS_ONLY, teacher: LoadedModel | None = None,
               lora: LoraSpec | None = None, recorder: Recorder | None = None, directory: Path | None = None, variant: str = STUDENT,
               eval_steps: Callable[[int], int] | None = None, before: Callable[[nn.Module, int], None] | None = None,
-              name: str | None = None) -> FineTuned:
+              name: str | None = None, passes: Passes = ALONE) -> FineTuned:
     """Put a head on a pretrained encoder and train both, or resume.
 
     Args:
@@ -107,6 +108,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
             point: whoever saves the model measures what was saved.
         before: called with the model before its first step, and the tokens of an item that are read.
         name: what trackers call this training.
+        passes: of the teacher and of the curve those of this process, where several train.
 
     Raises:
         StopRequested: the user requested a stop.
@@ -130,7 +132,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     teacher_logits: Sequence[np.ndarray | None] = [None] * len(learnt)
     if teacher is not None and losses.needs_teacher():
         recorder.event(Phase("ask teacher", details={"items": len(learnt)}))
-        teacher_logits = answers(teacher.model, learnt, teacher.tokenizer, dtype, recorder.should_stop)
+        teacher_logits = answers(teacher.model, learnt, teacher.tokenizer, dtype, recorder.should_stop, passes)
         if task.kind == "classification":
             teacher_logits = [each[order] for each in teacher_logits]
     curve = encode(task.validation[:CURVE_ITEMS], task, start.tokenizer, reads)
@@ -141,7 +143,7 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
     def measure(step: int) -> dict[str, float]:
         if step >= steps:
             return {}
-        metrics = measure_items(model, curve, task, start.tokenizer, dtype, stop=recorder.should_stop)
+        metrics = measure_items(model, curve, task, start.tokenizer, dtype, stop=recorder.should_stop, passes=passes)
         return {f"eval/{each}": value for each, value in metrics.items() if each in ("accuracy", "exact_match", "answer_f1")}
 
     with TemporaryDirectory() as elsewhere:
@@ -163,12 +165,13 @@ def fine_tune(start: LoadedModel, task: TaskData, *, train: TrainSpec, losses: L
 
 
 def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = torch.float32, items: int | None = None,
-                  stop: Callable[[], bool] = lambda: False, keep: Callable[[np.ndarray], None] = lambda _: None) -> dict[str, float]:
+                  stop: Callable[[], bool] = lambda: False, keep: Callable[[np.ndarray], None] = lambda _: None,
+                  passes: Passes = ALONE) -> dict[str, float]:
     """Measure a fine-tuned model on the held-out items; see `core.tasks.metrics`.
 
     Args:
         items: the first so many only.
-        stop: as in `answers`.
+        stop, passes: as in `answers`.
         keep: as in `measure_items`.
 
     Raises:
@@ -176,20 +179,20 @@ def evaluate_task(loaded: LoadedModel, task: TaskData, *, dtype: torch.dtype = t
     """
     order = label_order(loaded, task)
     features = encode(task.validation[:items], task, loaded.tokenizer, max_positions(loaded.model))
-    return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order, stop, keep)
+    return measure_items(loaded.model, features, task, loaded.tokenizer, dtype, order, stop, keep, passes)
 
 
 def measure_items(model: nn.Module, features: Sequence[Feature], task: TaskData, tokenizer: Any, dtype: torch.dtype,
                   order: Sequence[int] | None = None, stop: Callable[[], bool] = lambda: False,
-                  keep: Callable[[np.ndarray], None] = lambda _: None) -> dict[str, float]:
+                  keep: Callable[[np.ndarray], None] = lambda _: None, passes: Passes = ALONE) -> dict[str, float]:
     """Measure any model with the task's head on encoded held-out items.
 
     Args:
         order: for each label the number that the model gives it (default: the task's own).
-        stop: as in `answers`.
+        stop, passes: as in `answers`.
         keep: called with the logits of a classification, (items, labels) in the task's order.
     """
-    logits = answers(model, features, tokenizer, dtype, stop)
+    logits = answers(model, features, tokenizer, dtype, stop, passes)
     if task.kind == "question_answering":
         return _answered(logits, features, task)
     predicted = np.stack(logits)[:, list(order)] if order else np.stack(logits)
@@ -235,11 +238,12 @@ def _spans(logits: Sequence[np.ndarray], features: Sequence[Feature], task: Task
 
 
 def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype: torch.dtype,
-            stop: Callable[[], bool] = lambda: False) -> list[np.ndarray]:
+            stop: Callable[[], bool] = lambda: False, passes: Passes = ALONE) -> list[np.ndarray]:
     """Return a model's logits for every sequence, in float32: (classes,) or (2, tokens).
 
     Args:
         stop: called before every batch.
+        passes: the batches of this process, where several share them out; all return the logits of all.
 
     Raises:
         StopRequested: it said so.
@@ -248,12 +252,29 @@ def answers(model: nn.Module, features: Sequence[Feature], tokenizer: Any, dtype
     device, token_types = plain.device, uses_token_types(plain)
     require_rows(chain([tokenizer.pad_token_id], *(feature.input_ids for feature in features)), tokenizer, model)
     found: list[np.ndarray] = [np.empty(0)] * len(features)
+
+    def advance(_done: int, _total: int) -> None:
+        if stop():
+            raise StopRequested
+
     with eval_mode(model), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for batch in by_length(features):
-            if stop():
-                raise StopRequested
+        for batch, _ in passes.batches(by_length(features), advance):
             inputs = collate([features[number] for number in batch], tokenizer.pad_token_id, token_types)
             rows = logits_of(model, {name: tensor.to(device) for name, tensor in inputs.items()}).float().cpu().numpy()
             for row, number in enumerate(batch):
                 found[number] = rows[row] if len(rows) == len(batch) else rows[[row, row + len(batch)], :len(features[number])]
-    return found
+    return found if passes.world == 1 else _of_all(found, features, passes)
+
+
+def _of_all(found: Sequence[np.ndarray], features: Sequence[Feature], passes: Passes) -> list[np.ndarray]:
+    """Return the logits of all sequences, of which each process has found some; those of others are empty."""
+    classes = passes.largest(max((len(each) for each in found if each.ndim == 1), default=0))  # 0 for spans
+    shapes = [(classes,) if classes else (2, len(feature)) for feature in features]
+    sizes = [math.prod(shape) for shape in shapes]
+    flat = np.zeros(sum(sizes), np.float32)
+    parts = np.split(flat, np.cumsum(sizes)[:-1])
+    for part, own in zip(parts, found, strict=True):
+        if own.size:
+            part[:] = own.reshape(-1)
+    passes.add_up(flat)
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -100,7 +100,7 @@ class BaseTrainer(ShardingTrainer):
     """Trains one variant of an experiment; `compute_loss` of a subclass adds up its terms with `add_term`.
 
     Of several processes each reads every step whole and trains on its share of the rows (`core.training.sharing`), so that a step is the
-    same whatever their number. Rank 0 alone records and evaluates.
+    same whatever their number. Rank 0 alone records.
 
     Args:
         model: what is trained; its parameters stay float32.
@@ -110,8 +110,8 @@ class BaseTrainer(ShardingTrainer):
         variant: the name under which everything is recorded.
         dtype: format of the matrix products.
         sharded: whether the processes share out the model's weights.
-        evaluate: called with the optimiser step every `eval_steps` and early on; returns metrics to record, or none. A `StopRequested` that
-            it raises ends training with a checkpoint, and resuming calls it again for that step.
+        evaluate: called with the optimiser step every `eval_steps` and early on, in every process; rank 0's returns metrics to record, or
+            none. A `StopRequested` that it raises ends training with a checkpoint, and resuming calls it again for that step.
     """
 
     _sums: dict[str, Tensor]  # term -> as in `_totals`, of this process
@@ -297,21 +297,17 @@ class BaseTrainer(ShardingTrainer):
             return {}
 
     def evaluate_now(self) -> dict[str, float]:
-        """Measure and log a point of the held-out curves, by rank 0. Raises what the measurement raises, a stop in every process."""
+        """Measure a point of the held-out curves, which rank 0 logs. Raises what the measurement raises, a stop in every process."""
         assert self.model is not None
         metrics, stopped = dict[str, float](), False
         with sharding.rank_0_alone():
             try:
-                if self.is_world_process_zero():
-                    metrics = self.measure(self.state.global_step)
+                metrics = self.measure(self.state.global_step)
             except StopRequested:
                 stopped = True
             finally:
                 self.model.train()
-            if self.in_step:
-                stopped = ranks.tell_or_hear({"stopped": stopped}, sharding.serve)["stopped"]
-            elif any(self.agree(stopped)):
-                stopped = True
+            [stopped] = self.agree(stopped)
         if stopped:
             raise StopRequested
         self._unmeasured = False

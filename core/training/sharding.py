@@ -4,8 +4,9 @@ A process keeps an equal part of every block and gathers a block's weights only 
 are gathered for as long as the model computes, since losses multiply by the head's matrix outside of the model. accelerate shards on GPUs
 alone, and Transformers only what it reads from a folder whose training is never resumed; torch's `fully_shard` is under both.
 
-Every process has to take part whenever a block is gathered. In training they compute in step. Else rank 0 computes alone, and names to
-the others each block that it is about to compute with: they hand over their parts (`serve`) and compute nothing.
+Every process has to take part whenever a block is gathered. In training and evaluations they compute in step. Else rank 0
+computes alone, and names to the others each block that it is about to compute with: they hand over their parts (`serve`), and compute
+nothing.
 """
 
 from __future__ import annotations
@@ -100,6 +101,17 @@ def rank_0_alone() -> Iterator[None]:
     """Let rank 0 compute alone inside the block, while the others `serve`; every process enters it."""
     with _mode(alone=True):
         yield
+
+
+@contextmanager
+def measuring_together() -> Iterator[None]:
+    """Let all processes compute in step without gradients, inside `rank_0_alone` or outside of any block; every process enters it."""
+    global _alone
+    before, _alone = _alone, False
+    try:
+        yield
+    finally:
+        _alone = before
 
 
 @contextmanager

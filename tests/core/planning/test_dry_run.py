@@ -69,6 +69,7 @@ def test_seconds_are_those_of_a_run_counted_event_by_event(config, control, step
             total += per_step + (small if number < steps and (number % interval == 0 or number == FIRST_EVALUATION < interval) else 0.0)
         total += full
     assert measured.seconds(config, steps) == pytest.approx(total)
+    assert measured.seconds(config, steps, shared=4) == pytest.approx(total / 4), "evaluations are shared out as steps are"
 
 
 def test_every_part_is_measured_and_nothing_is_left(config, tmp_path, monkeypatch):
