@@ -312,7 +312,7 @@ def table(card: Card) -> tuple[list[str], list[list[str]]]:
             line("On disk", lambda row: row.size_bytes, units.format_bytes, after=lambda row: f" {row.format}".rstrip())]
     if card.timing is not None:
         length = card.timing.length
-        body += [line("Latency", lambda row: None if row.speed is None else row.speed.latency.value, _milliseconds,
+        body += [line("Latency", lambda row: None if row.speed is None else row.speed.latency.value, _latency,
                       _pair(*(f"{each:g} s" for each in published.seconds))),
                  line("Sequences/s", _sequences_per_second, lambda value: f"{value:.3g}"),
                  line("Tokens/s", lambda row: None if (each := _sequences_per_second(row)) is None else each * length, units.count)]
@@ -403,5 +403,5 @@ def _share(share: Estimate | float | None) -> str:
     return f"{share.value:.1%}" + ("" if share.low is None or share.high is None else f" [{100 * share.low:.1f}, {100 * share.high:.1f}]")
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms"
+def _latency(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

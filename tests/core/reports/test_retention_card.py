@@ -10,7 +10,7 @@ import pytest
 from core.evaluation.statistics import Estimate
 from core.reports import retention_card
 from core.reports.retention_card import DISTILBERT, Card, Row, headline, markdown, notes, table
-from tests.core.evaluation.cards import card, scores
+from tests.core.evaluation.cards import card, scores, speed_of
 
 
 def test_smaller_faster_and_retained_are_those_of_the_definitions() -> None:
@@ -69,6 +69,13 @@ def test_what_was_not_measured_is_none_and_a_dash() -> None:
     column = {line[0]: line[4] for line in body}
     assert column["Latency"] == column["Retained, macro"] == "–" and column["On disk"] == "6 MB int8 (15%)"
     assert "retains" not in headline(longer, quantised)
+
+
+def test_a_latency_of_seconds_reads_as_seconds() -> None:
+    known = card()
+    slow = replace(known, rows=(replace(known.teacher, speed=speed_of(2.374, 1.0)), *known.rows[1:]))
+    latency, = (line for line in table(slow)[1] if line[0] == "Latency")
+    assert latency[1:3] == ["2.37 s", "31 ms (1%)"]
 
 
 def test_a_task_that_is_missing_leaves_no_macro() -> None:
