@@ -10,6 +10,7 @@ from core.data.chat_template import Message, find_turns, render
 from core.data.tokenisation import tokens_between
 from core.errors import ConfigError
 from core.models.architectures import architecture_of
+from core.models.model_files import refuse_damaged
 from core.models.vocabulary import decode_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def as_messages(conversation: Conversation) -> list[Message]:
 def encode(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """Return the token ids of a conversation, ready for the answer to follow."""
     # The template writes the special tokens itself; a text beyond the context is the callers' to refuse, not a warning.
-    return tokenizer(render(messages, tokenizer, add_generation_prompt=True), add_special_tokens=False, verbose=False).input_ids
+    text = render(messages, tokenizer, add_generation_prompt=True)
+    with refuse_damaged("The model's tokenizer", "used"):  # an expression of it may give up on a text in mid-way
+        return tokenizer(text, add_special_tokens=False, verbose=False).input_ids
 
 
 def encode_answer(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], answer: str) -> list[int]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import DataError
+from core.models.model_files import refuse_damaged
 from core.models.vocabulary import decode_text
 
 
@@ -61,7 +62,8 @@ def tokenise(documents: Sequence[Document], tokenizer: Any) -> Iterator[tuple[np
     texts = [document.text for document in documents]
     if not texts:
         return
-    encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
+    with refuse_damaged("The model's tokenizer", "used"):
+        encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)
     for number, (document, tokens) in enumerate(zip(documents, encoded["input_ids"], strict=True)):
         ids = np.asarray(tokens, dtype=np.int32)
         weights = np.full(len(ids), document.weight, dtype=np.float32)

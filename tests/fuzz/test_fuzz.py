@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.fuzz import folders, recipes
+from tests.fuzz import data_files, folders, recipes, templates, tokenizers
 from tests.fuzz.measuring import measured
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of resident memory can be reset on Linux")
@@ -21,6 +21,21 @@ def test_a_recipe_is_answered(seed: int):
 @pytest.mark.parametrize("seed", range(12))
 def test_a_model_is_answered(seed: int):
     _answered(folders.answer, seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_data_file_is_answered(seed: int):
+    _answered(data_files.answer, seed)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_chat_template_is_answered(seed: int):
+    _answered(templates.answer, seed)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_tokenizer_is_answered(seed: int):
+    _answered(tokenizers.answer, seed)
 
 
 def _answered(answer, seed: int) -> None:
