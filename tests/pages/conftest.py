@@ -56,14 +56,16 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def open_page() -> Open:
     """Opens a page: ``open_page("run", run=...)``; the other arguments are the URL's."""
-    def opened(name: str, **query: str | list[str]) -> AppTest:
-        test = AppTest.from_file(str(ROOT / "workbench" / "ui.py"), default_timeout=PATIENCE)
-        test.switch_page(getattr(state, name.upper()))
-        for key, value in query.items():
-            test.query_params[key] = value
-        return fault_free(test.run())
-
     return opened
+
+
+def opened(name: str, **query: str | list[str]) -> AppTest:
+    """A page, opened as `open_page` does."""
+    test = AppTest.from_file(str(ROOT / "workbench" / "ui.py"), default_timeout=PATIENCE)
+    test.switch_page(getattr(state, name.upper()))
+    for key, value in query.items():
+        test.query_params[key] = value
+    return fault_free(test.run())
 
 
 @pytest.fixture

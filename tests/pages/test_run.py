@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.events import Processes
+from core.events import JobState, Processes
 from core.recipes import parse_recipe
 from core.reports.class_scores import ClassReport, class_scores, mistakes
 from core.reports.deployment import store as deployments
@@ -21,6 +21,7 @@ from tests.core.evaluation.cards import card
 from tests.core.reports.deployment.examples import deployment
 from tests.pages import examples
 from tests.pages.conftest import Open, button, fault_free, texts
+from workbench.launch.launcher import SlurmSpec
 from workbench.processes import Process
 from workbench.screens import runs_view
 from workbench.screens.new_experiment import starting_points
@@ -97,6 +98,23 @@ def test_a_run_of_several_processes_shows_each(open_page: Open, store: Store):
     page = open_page("run", run=run.id)
     assert "2 processes" in [each.label for each in page.expander]
     assert page.dataframe[0].value.to_numpy().tolist() == [[0, "410", "1.25"], [1, "396", "1.50"]]
+
+
+def test_a_run_as_a_job_says_how_the_job_is_and_was(open_page: Open, store: Store):
+    run = store.create_run(examples.config("far"), launch=SlurmSpec().model_dump(mode="json"))
+    store.claim(run.id, "cpu")
+    store.mark_running(run.id, Process.current())
+    assert "SLURM" not in detail_table(open_page("run", run=run.id, tab="Recipe"))
+    for number, text in enumerate(("PENDING (Priority)", "RUNNING (n1)")):
+        store.log_events(run.id, [("job", JobState(f"SLURM job 7: {text}").to_dict(), time.time() + number)])
+    assert open_page("run", run=run.id).get("progress")[0].proto.text.startswith("SLURM job 7: RUNNING (n1)")
+    store.log_events(run.id, [("job", JobState("SLURM job 7: COMPLETED (n1)").to_dict(), time.time() + 2)])
+    store.finish(run.id, "finished")
+    assert "SLURM job 7: COMPLETED (n1)" in detail_table(open_page("run", run=run.id, tab="Recipe"))
+
+
+def detail_table(page) -> str:
+    return "".join(each.proto.body for each in page.get("html"))
 
 
 def test_the_progress_of_a_control_counts_both_variants(open_page: Open, store: Store):

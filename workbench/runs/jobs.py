@@ -152,10 +152,15 @@ def force_stop(reference: str, store: Store) -> Run:
 
 
 def log_tail(run: Run, limit: int = processes.LOG_BYTES) -> str:
-    """Return the last `limit` bytes of what the worker printed, as a terminal would show it, and what each of several processes did."""
+    """Return the last `limit` bytes of what the worker printed, as a terminal would show it, and what each of several processes did.
+
+    Of a job of a cluster there is also what its shell and srun printed, as that it was preempted.
+    """
     parts = [processes.log_tail(run.log_path, limit)]
     logs = sorted((run.directory / FOLDER).glob("[0-9]*.log"), key=lambda path: int(path.stem))
     parts += [f"--- process {path.stem} ---\n{text}" for path in logs if (text := processes.log_tail(path, limit // len(logs)))]
+    parts += [f"--- job {path.name.partition('_')[0]} ---\n{text}" for path in sorted((run.directory / FOLDER).glob("*_log.out"))
+              if (text := processes.log_tail(path, limit))]
     return "\n".join(filter(None, parts))
 
 

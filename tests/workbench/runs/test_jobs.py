@@ -24,6 +24,7 @@ from tests.workbench import fake_engine
 from tests.workbench.fake_engine import config, let_go
 from workbench import processes
 from workbench.errors import StoreUnavailableError, WrongStatusError
+from workbench.launch.job import FOLDER
 from workbench.processes import Process, boot_id
 from workbench.runs import jobs
 from workbench.runs.journal import read_journal
@@ -368,3 +369,12 @@ def test_log_tail_shows_what_a_terminal_would(store: Store):
     run.log_path.write_bytes("10%\r50%\r100%\r\ndone é\nlast".encode())
     assert jobs.log_tail(run) == "100%\ndone é\nlast"
     assert jobs.log_tail(run, limit=4) == "last"
+
+
+def test_log_tail_shows_each_process_and_the_job_of_a_cluster(store: Store):
+    run = store.create_run(config())
+    run.log_path.write_text("worker")
+    (run.directory / FOLDER).mkdir()
+    for name, text in (("0.log", "first"), ("1.log", "second"), ("7_0_log.out", "preempted"), ("7_1_log.out", "")):
+        (run.directory / FOLDER / name).write_text(text)
+    assert jobs.log_tail(run) == "worker\n--- process 0 ---\nfirst\n--- process 1 ---\nsecond\n--- job 7 ---\npreempted"

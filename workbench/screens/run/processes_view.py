@@ -28,6 +28,11 @@ def job_text(run: Run) -> str:
     return JobState.from_dict(recorded[-1].payload).text if recorded else ""
 
 
+def job_details(run: Run) -> dict[str, str]:
+    """Return the row of a run's details that says how its job is, or was; none for a run of this machine."""
+    return {"job": text} if (text := job_text(run)) else {}
+
+
 def table(latest: Processes) -> pd.DataFrame:
     """Return a row for each process."""
     speed, memory = METRICS["tokens_per_second"], METRICS["memory_gib"]

@@ -31,7 +31,7 @@ from workbench.screens.run.moment import (
     look,
     loss_figure,
 )
-from workbench.screens.run.processes_view import job_text, processes
+from workbench.screens.run.processes_view import job_details, job_text, processes
 from workbench.screens.shared import charts, fragments, panes, portable, results, share, state, views
 from workbench.screens.shared.downloads import download
 from workbench.screens.shared.live import Live, live_text, rerun_when_changed
@@ -350,4 +350,4 @@ def _log(run_id: str) -> None:
 
 def _recipe(run: Run) -> None:
     share.share(run.config, portable.command(run), "run")
-    views.text_table(["", ""], [[name, str(value)] for name, value in results.details(run).items()], label="Details")
+    views.text_table(["", ""], [[name, str(value)] for name, value in (results.details(run) | job_details(run)).items()], label="Details")
