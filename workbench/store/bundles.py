@@ -21,20 +21,17 @@ from typing import Any
 import yaml
 
 from core.config import ChainConfig
-from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
 from core.errors import ConfigError
 from core.events import Evaluation
 from core.models.ensembles import parse_ensemble
 from workbench.errors import RunNotFoundError, StoreUnavailableError
 from workbench.store import reproduce
+from workbench.store.named_files import FILE_KEYS
 from workbench.store.records import Run
 from workbench.store.store import RUN_ID, Store
 
-# Keys of files, some of which have several; and of models.
-DATA_KEYS = ("data.source", "task.source", "task.validation", "bridge.prompts", "reading.tasks", "specialists.source", "images.source",
-             "evaluation.retention.tasks")
 MODEL_KEYS = ("teacher.model", "student.model", "bridge.model", "reading.model", "specialists.model")
-NAMING = {key.rpartition(".")[2] for key in (*DATA_KEYS, *MODEL_KEYS)} - {"prompts"}  # last parts of such keys, wherever they are
+NAMING = {key.rpartition(".")[2] for key in (*FILE_KEYS, *MODEL_KEYS)} - {"prompts"}  # last parts of such keys, wherever they are
 MODEL_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # of a folder; never a pickle
 OWN_VERSIONS = ("python", "stillhouse")  # no packages to install by these names
 
@@ -85,7 +82,7 @@ class _Bundle:
                 models[key] = parent, f"anchors/{part}" if part.isdecimal() else part
             elif isinstance(reference, str) and Path(reference).is_absolute():
                 _set(plain, key, f"./{self._model(Path(reference))}")
-        for key in DATA_KEYS:
+        for key in FILE_KEYS:
             named = _get(plain, key)
             if isinstance(named, list):
                 _set(plain, key, list(map(self._portable, named)))
@@ -102,7 +99,7 @@ class _Bundle:
 
     def _portable(self, named: Any) -> Any:
         """Return a data set as a recipe of the bundle names it: a file relative to the bundle, any other as it is."""
-        here = isinstance(named, str) and named not in (HOUSE, *HOUSE_SOURCES) and Path(named).is_absolute() and not Path(named).is_dir()
+        here = isinstance(named, str) and Path(named).is_absolute() and not Path(named).is_dir()
         return f"./{self._data(Path(named))}" if here else named
 
     def documents(self, whole: bool) -> dict[str, str]:

@@ -18,17 +18,13 @@ from typing import TYPE_CHECKING, Any
 from core.chains.folder import anchor_folder, house_chains
 from core.config import (
     AnchorSpec,
-    BridgeConfig,
     ChainConfig,
     EnsembleConfig,
     ExperimentConfig,
-    FineTuneConfig,
     ReadingConfig,
-    SpecialistsConfig,
     is_address,
 )
-from core.config.reading import HOUSE_TASK, ORACLE, ORACLE_TASKS
-from core.data.movie_reviews import HOUSE, HOUSE_SOURCES
+from core.config.reading import ORACLE
 from core.errors import ConfigError, ModelError, ModelNotFoundError, RunVerb
 from core.models import catalog
 from core.models.ensembles import parse_ensemble
@@ -36,6 +32,7 @@ from core.recorder import CONTROL, STUDENT
 from core.system import reach
 from workbench.errors import RunNotFoundError
 from workbench.store import chains
+from workbench.store.named_files import freeze_files
 from workbench.store.records import Run
 from workbench.store.store import Store
 
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
 BEFORE = "before"  # the untrained student, kept by the engine beside the trained ones
 TRAINED = (STUDENT, CONTROL)
 PARTS = {STUDENT: "student model", CONTROL: "control model", BEFORE: "student from before training"}  # folder -> its model
-DIGITS = "digits"  # the images that are here whatever the folder
-PLACELESS = ("planted", DIGITS)  # data sets of classifiers that are no files
 ROLES = {CONTROL: "Control", BEFORE: "Untrained student"}  # of a run's models that are compared
 
 
@@ -112,45 +107,12 @@ def freeze_references(config: ExperimentConfig, store: Store) -> tuple[Experimen
         ModelError, NetworkError: a model that it names is not there or cannot be used.
         ConfigError: it names a file that the one who asks may not read (`core.system.reach`).
     """
-    address = config.teacher.address if config.teacher is not None else None
-    if address is not None and (outside := reach.address_refusal(address.url)):
-        raise ConfigError(*outside, field="teacher.model")
-    _require_within_reach("data.source", config.data.source)
-    source = Path(os.path.expanduser(config.data.source))
-    if config.data.source != HOUSE and source.is_file():
-        config = config.model_copy(update={"data": config.data.model_copy(update={"source": str(source.absolute())})})
-    if isinstance(config, BridgeConfig):
-        _require_within_reach("bridge.prompts", config.bridge.prompts)
-        prompts = Path(os.path.expanduser(config.bridge.prompts))
-        if config.bridge.prompts != HOUSE and prompts.is_file():
-            config = config.model_copy(update={"bridge": config.bridge.model_copy(update={"prompts": str(prompts.absolute())})})
-    if isinstance(config, ReadingConfig):
-        if (server := config.reading.address) is not None and (outside := reach.address_refusal(server.url)):
-            raise ConfigError(*outside, field="reading.model")
-        for task in config.reading.exam:
-            _require_within_reach("reading.tasks", "" if task in (*ORACLE_TASKS, HOUSE_TASK) else task)
-        tasks = tuple(each if each in (*ORACLE_TASKS, HOUSE_TASK) else _absolute(each) for each in config.reading.tasks)
-        config = config.model_copy(update={"reading": config.reading.model_copy(update={"tasks": tasks})})
-    if isinstance(config, FineTuneConfig):
-        for name in ("source", "validation"):
-            _require_within_reach(f"task.{name}", getattr(config.task, name) or "")
-        absolute = {name: _absolute(named) for name in ("source", "validation") if (named := getattr(config.task, name))}
-        config = config.model_copy(update={"task": config.task.model_copy(update=absolute)})
-    if isinstance(config, SpecialistsConfig) and config.specialists.source not in PLACELESS:
-        _require_within_reach("specialists.source", config.specialists.source)
-        spec = config.specialists.model_copy(update={"source": _absolute(config.specialists.source)})
-        config = config.model_copy(update={"specialists": spec})
-    if isinstance(config, EnsembleConfig):
-        _require_within_reach("images.source", config.images.source if config.images.source != DIGITS else "")
-        images = Path(os.path.expanduser(config.images.source))
-        if config.images.source != DIGITS and images.exists():
-            config = config.model_copy(update={"images": config.images.model_copy(update={"source": str(images.absolute())})})
-    retention = config.evaluation.retention
-    if retention is not None:
-        for task in retention.tasks:
-            _require_within_reach("evaluation.retention.tasks", task)
-        retention = retention.model_copy(update={"tasks": tuple(map(_absolute, retention.tasks))})
-        config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"retention": retention})})
+    reading = config.reading if isinstance(config, ReadingConfig) else None
+    for key, spec in (("teacher.model", config.teacher), ("reading.model", reading)):
+        address = spec.address if spec is not None else None
+        if address is not None and (outside := reach.address_refusal(address.url)):
+            raise ConfigError(*outside, field=key)
+    config = freeze_files(config)
     parents: dict[str, str] = {}
     for section, reference in _models_of(config):
         entry = describe(reference, store)
@@ -173,17 +135,6 @@ def _frozen(reference: str, store: Store) -> str:
         return f"{found[0].id}:{found[1]}"
     path = Path(os.path.expanduser(reference))
     return str(chains.created_folder(reference) or path.absolute()) if path.exists() else reference
-
-
-def _require_within_reach(field: str, named: str) -> None:
-    if named and named not in (HOUSE, *HOUSE_SOURCES) and (outside := reach.refusal(named)):
-        raise ConfigError(*outside, field=field)
-
-
-def _absolute(named: str) -> str:
-    """Return a labelled dataset that is a file here as an absolute path; any other name unchanged."""
-    path = Path(os.path.expanduser(named))
-    return str(path.absolute()) if named not in HOUSE_SOURCES and path.is_file() else named
 
 
 def duplicate(run: Run, store: Store) -> ExperimentConfig:
