@@ -75,8 +75,8 @@ class Case:
         heads, kept = self.config["num_attention_heads"], self.config.get("num_key_value_heads") or self.config["num_attention_heads"]
         block = 2 * width * width * (1 + kept / heads) + 3 * width * self.config["intermediate_size"]
         head = self.config["vocab_size"] * width
-        asked = {"whole": layers * block + head, "head": head, "nothing": 0}[teacher]
-        return 2 * asked + 6 * (layers // 2 * block + head)
+        of_teacher = {"whole": layers * block + head, "head": head, "nothing": 0}[teacher]
+        return 2 * of_teacher + 6 * (layers // 2 * block + head)
 
 
 class Turns:
