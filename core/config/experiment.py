@@ -17,7 +17,7 @@ from core.config.evaluation import EvaluationSpec
 from core.config.losses import LossSpec
 from core.config.models import StudentSpec, TeacherSpec
 from core.config.training import TrainSpec
-from core.config.traits import require_shardable
+from core.config.traits import require_compilable, require_shardable
 from core.errors import SetField
 from core.recipe_keys import release_shape
 
@@ -86,6 +86,7 @@ class ExperimentConfig(Config):
 
     @model_validator(mode="after")
     def _shardable(self) -> Self:
+        require_compilable(self.kind, self.train)
         require_shardable(self.kind, self.train, self.teacher, self.student, self.evaluation)
         return self
 

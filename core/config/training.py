@@ -12,6 +12,11 @@ from core.config.base import MAX_BATCH, MAX_COUNT, MAX_FACTOR, MAX_PROCESSES, Co
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow"]
 
 
+def _word(value: object) -> object:
+    """Return YAML's true and false as words."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 class TrainSpec(Config):
     """Optimisation, on what, and what is kept."""
 
@@ -36,6 +41,9 @@ class TrainSpec(Config):
         "processes; that share the blocks of each step, on a GPU each or on the processor, with the losses of one; auto: one a GPU"))
     sharding: Literal["none", "teacher", "both"] = Field("none", description=(
         "models; whose weights the processes share out, where one device is too small: none, the teacher, or both teacher and student"))
+    compile: Annotated[Literal["false", "auto", "true"], BeforeValidator(_word)] = Field("false", description=(
+        "rule; whether each block of the student is compiled, which takes about half a minute once and then trains faster; auto: on the "
+        "processor, in runs long enough to be worth it"))
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="name; auto, cpu, cuda or cuda:N")
     seed: int = Field(42, ge=0, lt=2**32, description="integer; of initialisation, data order and dropout")
     logging_steps: int = Field(1, ge=1, le=MAX_COUNT, description="optimiser steps; between two points of the training curves")

@@ -17,6 +17,7 @@ from core.errors import SetField
 from core.loss_terms import LOSS_TERMS, enumerated, keys
 
 SHARDED_KINDS = ("distill", "pretrain", "bridge", "reading")  # whose models core.methods.distillation trains
+COMPILED_KINDS = (*SHARDED_KINDS, "chain")
 SHARDED_NOT = {
     "chain": "a chain measures its anchors whole, on one device",
     "fine_tune": "an encoder that is fine-tuned on a task is trained whole",
@@ -104,6 +105,19 @@ def logits_alone(losses: LossSpec, what: str) -> LossSpec:
                                     f"{enumerated(tuple(f'losses.{each}' for each in on_states))} to 0",
                                     suggestion=SetField(f"losses.{key}", 0))
     return losses
+
+
+def require_compilable(kind: str, train: TrainSpec) -> None:
+    """Raise InvalidValueError where blocks cannot be compiled that the recipe wants compiled."""
+    if train.compile != "true":
+        return
+    if kind not in COMPILED_KINDS:
+        raise InvalidValueError("batches of labelled items have many lengths, and each would be compiled: set train.compile to false",
+                                "train.compile", suggestion=SetField("train.compile", "false"))
+    if train.sharding == "both":
+        raise InvalidValueError("a student whose weights are shared out gathers each block while it computes, which is not compiled: set "
+                                "train.compile to false, or train.sharding to teacher or none", "train.compile",
+                                suggestion=SetField("train.compile", "false"))
 
 
 def require_shardable(kind: str, train: TrainSpec, teacher: TeacherSpec | None, student: StudentSpec, evaluation: EvaluationSpec) -> None:

@@ -27,6 +27,7 @@ from core.students.build import Student
 from core.students.layer_maps import matched_blocks
 from core.system import ranks
 from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.compiling import compiled_blocks
 from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
 from core.training.sharding import computing_together
 from core.training.trackers import tracked
@@ -121,6 +122,7 @@ def fit(inputs: TrainingInputs, student: Student, variant: str, folder: RunFolde
                                    run_name=f"{config.name or folder.path.name}-{variant}")
     with tracked(config.train.report_to, folder.logs(variant)):
         trainer = make_trainer(inputs, student, variant, arguments, recorder, evaluate, source)
+        trainer.compiled = compiled_blocks(student.model, config.train, steps * tokens_per_step(config), inputs.device, recorder)
         recorder.event(Phase("steps", variant, total_steps=steps))
         try:
             with computing_together():

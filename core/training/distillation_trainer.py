@@ -18,12 +18,13 @@ from core.data.packing import Blocks
 from core.errors import CompatibilityError, SetField
 from core.models.architectures import architecture_of, plain_model
 from core.models.architectures import blocks as blocks_of
-from core.models.forward import forward, output_head
+from core.models.forward import States, forward, output_head
 from core.recorder import Recorder
 from core.signals.source import LocalTeacher, TeacherSignals
 from core.signals.targets import Head
 from core.training.base_trainer import BaseTrainer
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches, rows_of
+from core.training.compiling import CompiledBlocks
 from core.training.losses import PositionWeights, head_loss, logit_terms
 from core.training.state_losses import HiddenStateMatching, cosine_distance
 
@@ -82,6 +83,9 @@ class DistillationTrainer(BaseTrainer):
         evaluate: called with the optimiser step every `eval_steps`; returns metrics to record.
         batches: what blocks are trained on; see `core.evaluation.objectives`.
         sharded: whether the processes share out the student's weights.
+
+    Attributes:
+        compiled: the student's blocks, where they are compiled.
     """
 
     def __init__(self, student: nn.Module, setup: DistillationSetup, data: Blocks, arguments: TrainingArguments, *, variant: str,
@@ -89,6 +93,7 @@ class DistillationTrainer(BaseTrainer):
                  dtype: torch.dtype, evaluate: Callable[[int], dict[str, float]], batches: Batches = causal_lm_batches,
                  sharded: bool = False) -> None:
         self.setup, self.batches = setup, batches
+        self.compiled: CompiledBlocks | None = None
         matched = setup.losses.w_hidden_mse
         self.layer_match = self._layer_match(student, arguments.world_size) if matched.start or matched.end else None
         super().__init__(student, setup.losses, BlockDataset(data), collate, arguments, variant=variant, recorder=recorder, dtype=dtype,
@@ -193,7 +198,10 @@ class DistillationTrainer(BaseTrainer):
 
         state_weights = inputs["state_weights"][state_mask]
         with torch.autocast(label_mask.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            states = forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
+            def compute() -> States:
+                return forward(model, inputs["input_ids"], inputs["attention_mask"], all_hidden_states=all_hidden_states)
+
+            states = self.compiled.run(inputs["input_ids"].shape, compute) if self.compiled is not None else compute()
         answer = None
         if teacher is not None:
             answer = teacher.answer(inputs["input_ids"], inputs["attention_mask"], label_mask, all_hidden_states=all_hidden_states)

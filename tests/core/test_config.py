@@ -90,6 +90,10 @@ def test_every_kind_is_a_member_of_the_union():
     ({"evaluation": {"retention": {}}, **SHARDED}, "train.sharding", "The retention card measures the teacher whole"),
     ({"teacher": None, **STUDENT, "train": {"sharding": "teacher"}}, "train.sharding", "There is no teacher"),
     ({"student": {"layers": 1, "lora": {}}, **SHARDED}, "train.sharding", "Adapters keep"),
+    ({"task": {}, **STUDENT, "train": {"compile": "true"}}, "train.compile", "have many lengths"),
+    ({"ensemble": {}, "train": {"compile": True}}, "train.compile", "have many lengths"),
+    ({"train": {"compile": True, "sharding": "both"}}, "train.compile", "gathers each block"),
+    ({"train": {"compile": "yes"}}, "train.compile", "'false', 'auto' or 'true'"),
     ({"task": {}, **STUDENT, "losses": {"w_hidden": 1}}, "losses.w_hidden", "the teacher's outputs alone"),
     ({"task": {}, **STUDENT, "losses": {"w_kd": 1}}, "losses.w_kd", f"no teacher, so only {LABELS} can count"),
     ({"task": {}, **STUDENT, "evaluation": {"retention": {}}}, "evaluation.retention", "of a language model's student"),
@@ -157,3 +161,14 @@ def test_a_number_that_would_fill_the_memory_is_refused(setting: str, says: str)
 def test_an_address_has_a_host_and_perhaps_a_model(written, url, model):
     found = parse_address(written)
     assert (found.url, found.model) == (url, model) and parse_address(found.name) == found
+
+
+@pytest.mark.parametrize(("given", "word"), [(True, "true"), (False, "false"), ("auto", "auto"), ("true", "true")])
+def test_yamls_switches_are_words_of_a_rule(given: object, word: str) -> None:
+    config = parse_recipe({"student": {"layers": 1}, "train": {"compile": given}})
+    assert config.train.compile == word
+    assert parse_recipe(parse_yaml(config.to_yaml())).train.compile == word
+
+
+def test_what_cannot_be_compiled_may_leave_it_to_the_machine() -> None:
+    assert parse_recipe({"task": {}, **STUDENT, "train": {"compile": "auto"}}).train.compile == "auto"

@@ -37,7 +37,8 @@ TABS: dict[str, dict[str, tuple[str, ...]]] = {
                    "train.gradient_accumulation_steps"),
         "Optimiser": ("train.learning_rate", "train.lr_scheduler_type", "train.warmup_ratio", "train.weight_decay", "train.adam_beta2",
                       "train.max_grad_norm"),
-        "Machine": ("train.device", "train.processes", "train.sharding", "train.precision", "train.save_precision", "train.seed"),
+        "Machine": ("train.device", "train.processes", "train.sharding", "train.precision", "train.compile", "train.save_precision",
+                    "train.seed"),
         "Records": ("train.logging_steps", "train.save_steps", "train.report_to"),
     },
     "Evaluation": {

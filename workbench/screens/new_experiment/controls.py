@@ -106,6 +106,7 @@ CONTROLS: dict[str, Control] = {
     "train.device": Control("Device"),
     "train.processes": Control("Processes"),
     "train.sharding": Control("Share out weights"),
+    "train.compile": Control("Compile blocks"),
     "train.seed": Control("Seed"),
     "train.logging_steps": Control("Logging interval (steps)"),
     "train.save_steps": Control("Checkpoint interval (steps)", step=50),
