@@ -19,7 +19,6 @@ import numpy as np
 
 from core.recorder import Advance, StopRequested
 from core.system import ranks
-from core.training.sharding import any_sharded, measuring_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,19 @@ class Passes:
     @classmethod
     def of_run(cls) -> Self:
         """Return what this process does where all processes of the run take part."""
+        if ranks.world() == 1:
+            return cls()
+        from core.training.sharding import any_sharded  # torch, which whoever reads recipes does without
+
         return cls(ranks.rank(), ranks.world(), any_sharded())
 
     def computing(self) -> AbstractContextManager[None]:
         """Make the passes in step, inside the block, where they are; every process enters it."""
-        return measuring_together() if self.in_step else nullcontext()
+        if not self.in_step:
+            return nullcontext()
+        from core.training.sharding import measuring_together
+
+        return measuring_together()
 
     def own(self, starts: Sequence[int], total: int, advance: Advance) -> Iterator[tuple[int, bool]]:
         """Yield the passes that this process makes, by their starts, and whether each is idle.
