@@ -241,7 +241,7 @@ def outcome_text(claim: Claim, outcome: Outcome) -> str:
     for figure in claim.figures:
         found = intervals[figure.name]
         margin = "" if found.margin is None else f" ± {found.margin:.2g}"
-        lines.append(f"  {figure.name:<28}{f'{found.value:.4g}{margin} {figure.unit}'.strip():<30}  {figure.words}")
+        lines.append(f"  {f'{figure.name} ':<28}{f'{found.value:.4g}{margin} {figure.unit}'.strip():<30}  {figure.words}")
     return "\n".join(lines)
 
 
