@@ -22,7 +22,7 @@ from workbench.processes import offer_memory
 TRAINING = ("distill", "chain", "ablate", "plan", "sweep", "claim", "signals")  # verbs that need less memory where a recipe asks for less
 COMPUTING = ("distill", "chain", "ablate", "interpolate", "generate", "export", "evaluate", "annotate",
              "serve-teacher")  # verbs that always import torch
-HANDED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
+HANDED_ON = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}  # Windows has no SIGHUP
 PARENT_ENDS = 1  # Linux's PR_SET_PDEATHSIG: the signal that a process gets when the one that started it ends
 
 
@@ -54,8 +54,8 @@ def in_child(verb: str) -> int | None:
     sys.stdout.flush()
     sys.stderr.flush()
     parent, before = os.getpid(), machine.ended_for_memory()
-    handed_on = {number for name in HANDED_ON if signal.getsignal(number := getattr(signal, name)) != signal.SIG_IGN}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*handed_on, signal.SIGCHLD})
+    # One that is ignored here, as after nohup, is waited for too once it is blocked: the child may handle it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*HANDED_ON, signal.SIGCHLD})
     child = os.fork()
     if child == 0:
         ctypes.CDLL(None).prctl(PARENT_ENDS, signal.SIGKILL)
@@ -64,7 +64,7 @@ def in_child(verb: str) -> int | None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         offer_memory()
         return None
-    status = _wait_for(child, handed_on)
+    status = _wait_for(child)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if status == -signal.SIGKILL:
         raise killed_error(f"The process of '{verb}'", less_memory(verb), since=before, run=_lost_run(child))
@@ -74,10 +74,10 @@ def in_child(verb: str) -> int | None:
     return status
 
 
-def _wait_for(child: int, handed_on: set[int]) -> int:
+def _wait_for(child: int) -> int:
     """Return the exit status of the child, negative for a signal; hand on what other processes send meanwhile."""
     while True:
-        caught = signal.sigwaitinfo({*handed_on, signal.SIGCHLD})
+        caught = signal.sigwaitinfo({*HANDED_ON, signal.SIGCHLD})
         if caught.si_signo == signal.SIGCHLD:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:

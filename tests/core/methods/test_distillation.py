@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from core.errors import CompatibilityError, ConfigError, DataError, DeviceError
 from core.events import Evaluation, Headway, Sample
-from core.methods import distillation, distillation_schedule, evaluator, schedule, steps
+from core.methods import distillation, distillation_schedule, evaluator, schedule, steps, variant_training
 from core.methods.distillation import distill
 from core.methods.first_measurements import BEFORE
 from core.models.header import read_model_header
@@ -81,12 +81,12 @@ def test_both_variants_learn_from_the_tokens_alone(corpus, tmp_path, monkeypatch
     chat_model(layers=3, width=len(tokenizer) + 20).save_pretrained(tmp_path / "padded")
     tokenizer.save_pretrained(tmp_path / "padded")
 
-    class Spy(steps.DistillationTrainer):
+    class Spy(variant_training.DistillationTrainer):
         def __init__(self, model, setup, *others, **more):
             setups.append(setup)
             super().__init__(model, setup, *others, **more)
 
-    monkeypatch.setattr(steps, "DistillationTrainer", Spy)
+    monkeypatch.setattr(variant_training, "DistillationTrainer", Spy)
     distill(experiment(tmp_path / "padded", corpus, control=True), ListRecorder(), tmp_path / "run")
     assert [setup.vocabulary for setup in setups] == [len(tokenizer)] * 2
 
@@ -182,13 +182,13 @@ def test_no_step_is_evaluated_twice(teacher, corpus, tmp_path):
 def test_trackers_have_a_folder_and_a_name_for_each_variant(teacher, corpus, tmp_path, monkeypatch):
     seen = []
 
-    class Spy(steps.DistillationTrainer):
+    class Spy(variant_training.DistillationTrainer):
         def __init__(self, model, setup, data, arguments, **more):
             seen.append((arguments.report_to, arguments.run_name, os.environ["TENSORBOARD_LOGGING_DIR"]))
             arguments.report_to = []  # it need not be installed
             super().__init__(model, setup, data, arguments, **more)
 
-    monkeypatch.setattr(steps, "DistillationTrainer", Spy)
+    monkeypatch.setattr(variant_training, "DistillationTrainer", Spy)
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", ModuleType("tensorboard"))
     config = experiment(teacher, corpus, name="films", control=True, train={"max_steps": 1, "report_to": ["tensorboard"]})

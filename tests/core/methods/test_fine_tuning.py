@@ -16,6 +16,7 @@ from core.events import Evaluation, Sample
 from core.methods import method_for
 from core.methods.fine_tuning import tune
 from core.metrics import METRICS
+from core.planning.memory import PROGRAM
 from core.planning.plan import plan, static_plan
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, StopRequested
@@ -167,7 +168,7 @@ def test_a_plan_reports_the_length_that_is_read_and_the_memory_that_a_step_takes
     block_length = next(check for check in longer.checks if check.name == "block length")
     assert longer.fits and "512 tokens; the models read 64 at most" in block_length.message
     assert longer.memory.activations > planned.memory.activations
-    monkeypatch.setattr(machine, "memory_available", lambda: 10_000)
+    monkeypatch.setattr(machine, "memory_available", lambda: PROGRAM + 10_000)
     small = static_plan(config)
     refused = next(check for check in small.checks if check.name == "memory")
     assert not small.fits and not refused.ok and "task.max_length" in refused.fix

@@ -58,8 +58,9 @@ def test_a_teacher_that_was_trained_on_the_text_leads_and_one_that_was_not_learn
 
 def test_too_little_held_out_text_or_memory_leaves_it_open(config: ExperimentConfig, monkeypatch):
     assert measure_teacher_help(inputs(changed(config, evaluation={"blocks": 2}))) is None
+    material = inputs(changed(config, evaluation={"blocks": 4}))
     monkeypatch.setattr(teacher_pilot.machine, "memory_available", lambda: 1000)
-    found = measure_teacher_help(inputs(changed(config, evaluation={"blocks": 4})))
+    found = measure_teacher_help(material)
     assert found.tuned_lead is None and found.tuning_steps == 0
 
 

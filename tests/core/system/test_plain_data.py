@@ -107,8 +107,7 @@ def test_json_that_cannot_be_read_is_refused_with_its_place(text: str | bytes, s
     assert caught.value.line == line
 
 
-def test_json_is_bounded_before_it_is_read(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(plain_data, "MAX_JSON_VALUES", 3)
-    assert parse_json("[1, 2, 3]") == [1, 2, 3]
+def test_json_is_bounded_before_it_is_read():
+    assert parse_json("[1, 2, 3]", 3) == [1, 2, 3]
     with pytest.raises(PlainDataError, match="some 4 values"):
-        parse_json("[1, 2, [3]]")
+        parse_json("[1, 2, [3]]", 3)
