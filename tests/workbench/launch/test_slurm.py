@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from core.recorder import STUDENT, ListRecorder
 from tests.app_process import end_runs_of
 from tests.core.chat_models import save_chat_model
 from tests.interpreters import heavy_modules
+from tests.pages.conftest import opened
+from tests.waiting import wait_until
 from tests.workbench.launch.cluster import NODES, Cluster, cluster
 from workbench.errors import LaunchError
 from workbench.launch import settings, slurm
@@ -22,6 +25,7 @@ from workbench.launch.job import Job
 from workbench.launch.launcher import SlurmSpec, job_id_file, read_spec
 from workbench.launch.slurm import Slurm
 from workbench.runs import jobs
+from workbench.screens.shared import background
 from workbench.store import Store
 from workbench.store.records import ACTIVE, Run
 
@@ -121,8 +125,10 @@ def ended(store: Store, run: Run, step: int = STEPS + 1) -> Run:
 
 
 @pytest.mark.timeout(1500)  # torch is imported eight times; a busy machine takes minutes for it
-def test_two_jobs_on_two_machines_one_of_them_preempted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_jobs_on_two_machines_one_of_them_preempted(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_streamlit_caches: None) -> None:
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setattr(background, "warmed", lambda model: None)  # pages load no model
     store = Store()
     with cluster() as made:
         with pytest.raises(LaunchError, match="refuses"):
@@ -136,6 +142,10 @@ def test_two_jobs_on_two_machines_one_of_them_preempted(tmp_path: Path, monkeypa
             assert any(text.startswith(f"SLURM job {job_id}: RUNNING (") for text in texts(store, both))
             urgent = _preempt(made, tmp_path)
             wait_for_state(made, job_id, "PENDING")
+            wait_until(lambda: "PENDING" in texts(store, both)[-1], lambda: str(texts(store, both)))
+            other_id = texts(store, one)[0].split()[2].strip(":")
+            assert opened("run", run=both.id).get("progress")[0].proto.text.startswith(f"SLURM job {job_id}: PENDING (")
+            assert re.search(rf"SLURM job {other_id}: (RUNNING|COMPLETING|COMPLETED) \({NODES[0]}\)", details(one))
             (tmp_path / "go").touch()
             both = ended(store, both)
             assert both.status == "finished", jobs.log_tail(both)
@@ -143,6 +153,7 @@ def test_two_jobs_on_two_machines_one_of_them_preempted(tmp_path: Path, monkeypa
             assert made.state(urgent) == "COMPLETED"
         finally:
             end_runs_of(store)
+    assert f"SLURM job {job_id}: COMPLETED (" in details(both) and "queued again once" in details(both)
     alone = ListRecorder()
     run_experiment(parse_recipe(experiment(tmp_path, "alone")), alone, tmp_path / "alone", load=catalog.load)
     assert any("queued again once" in text for text in texts(store, both)), texts(store, both)
@@ -157,6 +168,11 @@ def test_two_jobs_on_two_machines_one_of_them_preempted(tmp_path: Path, monkeypa
 def texts(store: Store, run: Run) -> list[str]:
     """What the cluster has said of a run's job."""
     return [event.payload["text"] for event in store.events(run.id, kind="job")]
+
+
+def details(run: Run) -> str:
+    """What the page of a run says of what it was, and of its job."""
+    return "".join(each.proto.body for each in opened("run", run=run.id, tab="Recipe").get("html"))
 
 
 def _job(folder: Path) -> Job:
