@@ -40,20 +40,22 @@ def running(store: Store, name: str = "halfway", *, steps: int = STEPS // 2, pro
 
 
 def finished(store: Store, name: str = "done", **changes: Any) -> Run:
-    """A finished run with its control."""
-    run = _started(store, name, GONE, **changes)
+    """A finished run with its control. Its process lives to the end: an app that is up would take it for lost before."""
+    me = Process.current()
+    run = _started(store, name, me, **changes)
     _record(store, run, "evaluation", {"who": "teacher", "metrics": measured(0.0)})
     for variant, who, after in (("student", "student_after", 0.25), ("control", "control", 0.6)):
         _train(store, run, variant, STEPS)
         _record(store, run, "evaluation", {"who": who, "metrics": measured(after)})
-    store.record(run.id, GONE, [], [], Progress("evaluate", "control", STEPS, STEPS))
+    store.record(run.id, me, [], [], Progress("evaluate", "control", STEPS, STEPS))
     store.finish(run.id, "finished")
     return store.run(run.id)
 
 
 def masked(store: Store, name: str = "filled") -> Run:
     """A finished run of a masked language model, by the triple loss."""
-    run = _started(store, name, GONE, student={"layers": 3, "architecture": "distilbert"},
+    me = Process.current()
+    run = _started(store, name, me, student={"layers": 3, "architecture": "distilbert"},
                    losses={"w_kd": 5, "w_hard": 2, "w_hidden": 1}, control=False)
     metrics = {"cross_entropy": 2.0, "perplexity": math.exp(2.0), "masked_accuracy": 0.4, "kl_to_teacher": 0.3, "agreement": 0.7,
                "tokens": 900}
@@ -67,7 +69,7 @@ def masked(store: Store, name: str = "filled") -> Run:
     store.log_metrics(run.id, rows)
     for step, answer in ((0, "the 5%, a 4%, . 3%"), (2, "good 31%, bad 12%, great 9%")):
         _record(store, run, "samples", {"arm": "student", "step": step, "prompt": "The film was [MASK].", "answer": answer})
-    store.record(run.id, GONE, [], [], Progress("evaluate", "student", STEPS, STEPS))
+    store.record(run.id, me, [], [], Progress("evaluate", "student", STEPS, STEPS))
     store.finish(run.id, "finished")
     return store.run(run.id)
 
@@ -82,9 +84,10 @@ def with_card(store: Store, name: str = "carded", card: Card | None = None) -> R
 
 def failed(store: Store, name: str = "broken") -> Run:
     """A run that failed at its third step."""
-    run = _started(store, name, GONE)
+    me = Process.current()
+    run = _started(store, name, me)
     _train(store, run, "student", 3)
-    store.record(run.id, GONE, [], [], Progress("steps", "student", 3, STEPS))
+    store.record(run.id, me, [], [], Progress("steps", "student", 3, STEPS))
     run.log_path.write_text("Traceback (most recent call last):\n  ...\nFloatingPointError: loss is nan at step 3\n", encoding="utf-8")
     store.finish(run.id, "failed", "The loss became NaN at step 3.", "Lower train.learning_rate, for example to 1e-4.")
     return store.run(run.id)
