@@ -14,7 +14,8 @@ With P_t, P_s the parameters of teacher and student, R those that are trained, c
                                                                 dropped (3 H T, on the processor: a GPU's kernels draw
                                                                 them again), and what blocks end with; the teacher's
                                                                 hidden states
-    logits        32 min(N, C) V                                eight buffers over one chunk of C positions
+    logits        2 c min(N, C) V + 32 min(N, C') V             both models' products over one chunk of C positions, and eight
+                                                                buffers over a tile of C', on a GPU over the chunk
                   + 12 V D_s where the head is trained          its gradient and two copies
     program       libraries and corpus, measured
 
@@ -42,7 +43,7 @@ from core.methods.room import FP32, run_bytes
 from core.models import checkpoints
 from core.models.architectures import ARCHITECTURE_SPECS, ArchitectureSpec
 from core.models.checkpoints import ParameterCount
-from core.models.chunking import CHUNK_ELEMENTS
+from core.models.chunking import CHUNK_ELEMENTS, TILE_ELEMENTS
 from core.models.dimensions import Dimensions, shapes_at
 from core.models.entries import ModelEntry
 
@@ -196,6 +197,7 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
         kept += student.layers * ((0 if on_gpu else 3 * student.heads * length) + 2 * student.hidden)
     teacher_states = compute_bytes * tokens * teacher.hidden * (teacher.layers + 1) if teacher else 0
     chunk = min(tokens, max(1, CHUNK_ELEMENTS // student.vocabulary))
+    tile = chunk if on_gpu else min(chunk, max(1, TILE_ELEMENTS // student.vocabulary))
     head = 0 if config.student.lora else 3 * FP32 * student.vocabulary * student.hidden
     parts = {
         "teacher": compute_bytes * teacher.parameters if teacher else 0,
@@ -203,7 +205,7 @@ def memory(config: ExperimentConfig, teacher: ModelShape | None, student: ModelS
         "gradients": FP32 * trained,
         "optimiser": 2 * FP32 * trained,
         "activations": round(FP32 * tokens * kept) + teacher_states,
-        "logits": 8 * FP32 * chunk * student.vocabulary + head,
+        "logits": (2 * compute_bytes * chunk + 8 * FP32 * tile) * student.vocabulary + head,
         "program": PROGRAM,
     }
     if processes > 1 and config.train.sharding != "none":

@@ -21,6 +21,13 @@ from core.models.forward import MixtureHead, OutputHead
 NOTHING_FOLLOWS = LogitTransform()
 
 
+class Chunk(Protocol):
+    """What a teacher says at n of the positions, up to a last cheap step that is left to whoever takes rows of it."""
+
+    def __getitem__(self, rows: slice) -> Tensor | TopK | Sampled:
+        """Return what terms compare the student's logits with, for some of the rows."""
+
+
 class Targets(Protocol):
     """What all forms have."""
 
@@ -29,6 +36,9 @@ class Targets(Protocol):
 
     def at(self, part: slice, width: int) -> Tensor | TopK | Sampled:
         """Return what terms compare the student's logits (n, width) with, for a slice of the positions."""
+
+    def chunk(self, part: slice, width: int) -> Chunk:
+        """Return the same, to be taken row by row."""
 
     @property
     def rows(self) -> int | None:
@@ -70,7 +80,32 @@ class Head:
 
     def at(self, part: slice, width: int) -> Tensor:
         """Return float32 logits (n, width)."""
-        return logits(self.states[part], self.weight[:width], None if self.bias is None else self.bias[:width].float(), self.transform)
+        return self.chunk(part, width)[:]
+
+    def chunk(self, part: slice, width: int) -> Products:
+        """Return the products of states and weight (n, width)."""
+        bias = None if self.bias is None else self.bias[:width].float()
+        return Products(self.states[part] @ self.weight[:width].T, bias, self.transform)
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Products of states and a head's weight, in the format that they were computed in; rows of them give logits.
+
+    Attributes:
+        values: (n, V).
+        bias: (V,) float32, or None.
+        transform: what follows.
+    """
+
+    values: Tensor
+    bias: Tensor | None
+    transform: LogitTransform
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        """Return float32 logits."""
+        products = self.values[rows].float()
+        return self.transform(products if self.bias is None else products + self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +133,15 @@ class TopK:
         repeated[:, 0] = False
         return repeated
 
+    def __getitem__(self, rows: slice) -> TopK:
+        """Return the slice."""
+        return TopK(self.ids[rows], self.log_p[rows], self.log_tail[rows])
+
     def at(self, part: slice, width: int) -> TopK:
         """Return the slice; ids are below any width that the student is trained at."""
-        return TopK(self.ids[part], self.log_p[part], self.log_tail[part])
+        return self[part]
+
+    chunk = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +162,15 @@ class Sampled:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __getitem__(self, rows: slice) -> Sampled:
+        """Return the slice."""
+        return Sampled(self.ids[rows], self.weights[rows], self.entropy[rows])
+
     def at(self, part: slice, width: int) -> Sampled:
         """Return the slice; ids are below any width that the student is trained at."""
-        return Sampled(self.ids[part], self.weights[part], self.entropy[part])
+        return self[part]
+
+    chunk = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +199,8 @@ class Mixture:
         """Return float32 logits (n, width) whose softmax at the temperature is the mean."""
         return self.head.logits(self.states[part], width, self.temperature)
 
+    chunk = at
+
     def cut(self, part: slice) -> Mixture:
         """Return the same at a slice of the positions."""
         return Mixture(self.states[part], self.head, self.temperature)
-
-
-def logits(states: Tensor, matrix: Tensor, bias: Tensor | None, transform: LogitTransform) -> Tensor:
-    """Return float32 logits (N, V) from states (N, D) and a head's matrix (V, D) and float32 bias (V,)."""
-    products = (states @ matrix.T).float()
-    return transform(products if bias is None else products.add_(bias))

@@ -25,7 +25,8 @@ from core.signals.targets import Head
 from core.training.base_trainer import BaseTrainer
 from core.training.batches import Batch, Batches, StepSeed, causal_lm_batches, rows_of
 from core.training.compiling import CompiledBlocks
-from core.training.losses import PositionWeights, head_loss, logit_terms
+from core.training.head_loss import PositionWeights, head_loss
+from core.training.losses import logit_terms
 from core.training.state_losses import HiddenStateMatching, cosine_distance
 
 

@@ -4,9 +4,8 @@ Shapes: N counted positions, V vocabulary, D width. z and v are the student's an
 p = softmax(v / T), q = softmax(z / T).
 
 Every term on logits returns its value per position together with its gradient with respect to z. Both come from the same
-probabilities, so the gradient costs one pass instead of a recorded graph, and `head_loss` can work through the positions
-in chunks and never hold more than one chunk of logits (the idea of fused linear losses, Liger Kernel, 2410.10989). Where a
-model scales or caps its logits, z and v are what comes after that, and the gradient is led back through it.
+probabilities, so the gradient costs one pass instead of a recorded graph, and `core.training.head_loss` can work through the
+positions in chunks. Where a model scales or caps its logits, z and v are what comes after that.
 
 Contract of the total: terms on logits taken at temperature T are multiplied by T squared (1503.02531, section 2), terms that
 know no temperature are not; every term is a weighted mean over positions whose divisor is the sum of its position weights
@@ -29,8 +28,7 @@ from torch import Tensor
 
 from core.config import LossSpec
 from core.loss_terms import BY_NAME
-from core.models.chunking import CHUNK_ELEMENTS
-from core.signals.targets import NOTHING_FOLLOWS, Head, Sampled, Targets, TopK, logits
+from core.signals.targets import Sampled, TopK
 from core.training.sparse_losses import bucketed, sparse_kl
 
 MASKED_LOGIT = -1e30  # the logit of what cannot be
@@ -44,10 +42,10 @@ def forward_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
 
     Gradient: (q - p) / T.
     """
-    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
-    p = log_p.exp()
-    value = _weighted(log_p.sub_(log_q), p).sum(-1)
-    return value, log_q.exp_().sub_(p).div_(temperature)
+    q, log_q = _softmax(z, temperature)
+    p, log_p = _softmax(v, temperature)
+    value = _expectation(log_p.sub_(log_q), p)
+    return value, q.sub_(p).div_(temperature)
 
 
 def reverse_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
@@ -55,11 +53,11 @@ def reverse_kl(z: Tensor, v: Tensor, temperature: float) -> Term:
 
     Gradient: q (log q - log p - KL(q || p)) / T.
     """
-    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
-    q = log_q.exp()
+    q, log_q = _softmax(z, temperature)
+    _, log_p = _softmax(v, temperature)
     ratio = log_q.sub_(log_p)
-    value = _weighted(ratio.clone(), q).sum(-1)
-    return value, _weighted(ratio.sub_(value.unsqueeze(-1)), q).div_(temperature)
+    value = _expectation(ratio, q)
+    return value, ratio.sub_(value.unsqueeze(-1)).mul_(q).div_(temperature)
 
 
 def generalised_jsd(z: Tensor, v: Tensor, temperature: float, beta: float) -> Term:
@@ -68,18 +66,40 @@ def generalised_jsd(z: Tensor, v: Tensor, temperature: float, beta: float) -> Te
     Divided by beta it tends to the forward KL as beta goes to 0; divided by 1 - beta, to the reverse KL as beta goes to 1.
     Gradient: q (g - sum_i q_i g_i) / T with g = (1 - beta) log(q / m).
     """
-    log_q, log_p = torch.log_softmax(z / temperature, -1), torch.log_softmax(v / temperature, -1)
-    p, q = log_p.exp(), log_q.exp()
-    log_m = (beta * p + (1 - beta) * q).clamp_min_(torch.finfo(z.dtype).tiny).log_()
+    q, log_q = _softmax(z, temperature)
+    p, log_p = _softmax(v, temperature)
+    log_m = (beta * p).add_(q, alpha=1 - beta).clamp_min_(torch.finfo(z.dtype).tiny).log_()
     towards_q = log_q.sub_(log_m)
-    inner = _weighted(towards_q.clone(), q).sum(-1)
-    value = beta * _weighted(log_p.sub_(log_m), p).sum(-1) + (1 - beta) * inner
-    return value, _weighted(towards_q.sub_(inner.unsqueeze(-1)), q).mul_((1 - beta) / temperature)
+    inner = _expectation(towards_q, q)
+    value = beta * _expectation(log_p.sub_(log_m), p) + (1 - beta) * inner
+    return value, towards_q.sub_(inner.unsqueeze(-1)).mul_(q).mul_((1 - beta) / temperature)
 
 
-def _weighted(logs: Tensor, probabilities: Tensor) -> Tensor:
-    """Multiply logarithms by probabilities, in place: 0 log 0 is 0, whatever the other logarithm, as in the limit."""
-    return logs.mul_(probabilities).masked_fill_(probabilities == 0, 0.0)
+def _softmax(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Return probabilities at a temperature and their logarithms, (N, V) each."""
+    scaled = logits if temperature == 1.0 else logits / temperature
+    probabilities = torch.softmax(scaled, -1)
+    return probabilities, scaled - _log_normaliser(scaled, probabilities)
+
+
+def _log_normaliser(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """Return log sum_i exp(logits_i), (N, 1), from logits and their softmax: the greatest logit less the logarithm of its probability.
+
+    Exponentials are most of a term's work: so they are taken once.
+    """
+    return logits.amax(-1, keepdim=True).sub_(probabilities.amax(-1, keepdim=True).log_())
+
+
+def _expectation(logs: Tensor, probabilities: Tensor) -> Tensor:
+    """Return sum_i probabilities_i logs_i (N,) of two (N, V), and set logarithms that count nothing to 0.
+
+    0 log 0 is 0, whatever the other logarithm, as in the limit. Infinities are rare, and looking for them at every place takes longer than
+    all the rest: they show in the sums.
+    """
+    value = torch.linalg.vecdot(probabilities, logs)
+    if bool(value.isfinite().all()):
+        return value
+    return torch.linalg.vecdot(probabilities, logs.masked_fill_(probabilities == 0, 0.0))
 
 
 def cross_entropy(z: Tensor, targets: Tensor) -> Term:
@@ -88,10 +108,9 @@ def cross_entropy(z: Tensor, targets: Tensor) -> Term:
     Args:
         targets: (N,) int64 token ids below V.
     """
-    log_q = torch.log_softmax(z, -1)
-    index = targets.unsqueeze(-1)
-    value = -log_q.gather(-1, index).squeeze(-1)
-    return value, log_q.exp_().scatter_add_(-1, index, z.new_full(index.shape, -1.0))
+    q, index = torch.softmax(z, -1), targets.unsqueeze(-1)
+    value = (_log_normaliser(z, q) - z.gather(-1, index)).squeeze(-1)
+    return value, q.scatter_add_(-1, index, z.new_full(index.shape, -1.0))
 
 
 def divergence(spec: LossSpec) -> Callable[[Tensor, Against], Term]:
@@ -171,112 +190,6 @@ def logit_terms(spec: LossSpec, weights: Mapping[str, float], *, teacher: bool =
         LogitTerm(name, loss.of(spec), weights[name] * spec.temperature**2 if BY_NAME[name].softened else weights[name],
                   BY_NAME[name].needs_teacher, loss.value)
         for name, loss in LOGIT_LOSSES.items() if name == "hard" or (spec.uses(name) and (teacher or not BY_NAME[name].needs_teacher)))
-
-
-@dataclass(frozen=True, slots=True)
-class PositionWeights:
-    """How much each position counts.
-
-    Attributes:
-        distill, label: (N,) float32 weights of terms that compare with the teacher, and of terms that compare with the targets.
-        distill_divisor, label_divisor: the sums of weights that the means are taken over.
-    """
-
-    distill: Tensor
-    label: Tensor
-    distill_divisor: float | Tensor
-    label_divisor: float | Tensor
-
-    def of(self, term: LogitTerm) -> tuple[Tensor, float | Tensor]:
-        """Return the weights of a term, and their divisor."""
-        return (self.distill, self.distill_divisor) if term.needs_teacher else (self.label, self.label_divisor)
-
-
-def head_loss(student: Head, teacher: Targets | None, targets: Tensor, counts: PositionWeights, terms: Sequence[LogitTerm],
-              vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
-    """Everything that needs logits, from the hidden states in front of the output heads.
-
-    Logits are computed chunk by chunk; where the two vocabularies are padded to different widths, both are cut to the
-    narrower one, and rows beyond the tokenizer take no part: they receive no gradient.
-
-    Args:
-        student: its three tensors are all that receive a gradient.
-        teacher: None where no term needs one.
-        targets: (N,) the right tokens.
-        terms: at least one.
-        vocabulary: rows that stand for tokens (default: all).
-
-    Returns:
-        The scalar loss, and for each term its sum over positions: weights times values.
-    """
-    return _HeadLoss.apply(student.states, student.weight, student.bias, student.transform, teacher, targets, counts, terms, vocabulary)
-
-
-class _HeadLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, states, weight, bias, transform, teacher, targets, counts, terms, vocabulary):  # type: ignore[no-untyped-def]
-        # Those with the teacher first: they fill the gradient of every row, to which those at labelled rows alone are added.
-        ordered = sorted(enumerate(terms), key=lambda numbered: not numbered[1].needs_teacher)
-        compared = sum(term.needs_teacher for term in terms)
-        width = min(vocabulary or len(weight), len(weight), (compared and teacher.rows) or len(weight))
-        matrix = weight[:width].to(states.dtype)
-        shift = None if bias is None else bias[:width].float()
-        state_gradient = torch.empty_like(states)
-        head_gradient = torch.zeros(matrix.shape, dtype=torch.float32, device=matrix.device) if weight.requires_grad else None
-        shift_gradient = torch.zeros_like(shift) if shift is not None and bias.requires_grad else None
-        sums = torch.zeros(len(terms), dtype=torch.float32, device=states.device)
-        everywhere = not compared or bool(counts.label.all())
-        step = max(1, CHUNK_ELEMENTS // width)
-        for start in range(0, len(states), step):
-            part = slice(start, start + step)
-            z = logits(states[part], matrix, shift, transform)
-            gradient: Tensor | None = None
-            v = teacher.at(part, width) if compared else None
-            labelled = slice(None) if everywhere else counts.label[part].nonzero().squeeze(-1)
-            for index, term in ordered:
-                weights, divisor = counts.of(term)
-                if term.needs_teacher:
-                    rows, against = slice(None), v
-                else:
-                    rows, against, v = labelled, targets[part][labelled], None  # the teacher's logits make room
-                weights = weights[part][rows]
-                if term.factor or gradient is None or term.value is None:
-                    value, own = term.term(z[rows], against)
-                    own.mul_((weights / divisor).unsqueeze(-1) * term.factor)
-                    gradient = own if gradient is None else _added(gradient, rows, own)
-                    del own
-                else:
-                    value = term.value(z[rows], against)
-                sums[index] += (value * weights).sum()
-            assert gradient is not None, "there is at least one term, and the first has a gradient"
-            if transform != NOTHING_FOLLOWS:
-                gradient.mul_(transform.derivative(z))
-            if shift_gradient is not None:
-                shift_gradient += gradient.sum(0)
-            gradient = gradient.to(states.dtype)
-            state_gradient[part] = gradient @ matrix
-            if head_gradient is not None:
-                head_gradient += gradient.T @ states[part]
-        ctx.save_for_backward(state_gradient, head_gradient, shift_gradient)
-        ctx.head = (len(weight), weight.dtype)
-        ctx.mark_non_differentiable(sums)
-        return sum(sums[index] * term.factor / counts.of(term)[1] for index, term in enumerate(terms)), sums
-
-    @staticmethod
-    def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
-        state_gradient, *others = ctx.saved_tensors
-        length, dtype = ctx.head
-        of_head = (None if gradient is None else _padded((gradient * upstream).to(dtype), length) for gradient in others)
-        return (state_gradient * upstream, *of_head, *[None] * 6)
-
-
-def _added(gradient: Tensor, rows: Tensor | slice, more: Tensor) -> Tensor:
-    return gradient.add_(more) if isinstance(rows, slice) else gradient.index_add_(0, rows, more)
-
-
-def _padded(gradient: Tensor, length: int) -> Tensor:
-    """Zero rows at the end: those of no token."""
-    return gradient if len(gradient) == length else F.pad(gradient, (*[0, 0] * (gradient.dim() - 1), 0, length - len(gradient)))
 
 
 def masked_logits(logits: Tensor, valid: Tensor) -> Tensor:

@@ -191,7 +191,7 @@ def test_memory_is_the_sum_of_its_formulae(tmp_path):
     assert (found.teacher, found.student) == (2 * teacher.parameters, 6 * student.parameters)
     assert (found.gradients, found.optimiser) == (4 * student.parameters, 8 * student.parameters)
     assert found.activations == round(4 * tokens * 1.15 * sum(student.projections)) + 2 * tokens * width * 5
-    assert found.logits == 32 * tokens * rows + 12 * rows * width
+    assert found.logits == (2 * 2 + 32) * tokens * rows + 12 * rows * width
     assert found.total == sum(value for part, value in asdict(found).items() if part != "total")
 
 
