@@ -7,6 +7,7 @@
     ├── LinkError                 a link to an experiment that is damaged, too long or of another release
     ├── ClassError                what a class does not allow, or a class that is not there
     ├── LaunchError               a place outside this machine that refuses a run, or does not answer
+    │   └── HostError                  a host that ssh does not get through to
     ├── ServeError                the app cannot answer at the requested address
     └── StoreError                anything the run store refuses
         ├── StoreUnavailableError      the store cannot be read or written: read-only, full, locked, broken, too new
@@ -43,6 +44,10 @@ class ClassError(StillhouseError):
 
 class LaunchError(StillhouseError):
     """A place outside this machine, as a cluster, that refuses a run or does not answer."""
+
+
+class HostError(LaunchError):
+    """A host that ssh does not get through to, now or at all."""
 
 
 class ServeError(StillhouseError):

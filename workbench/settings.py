@@ -46,5 +46,7 @@ TEACHER_KEY = Setting("STILLHOUSE_TEACHER_KEY", "key that a teacher's server at 
                       "`serve-teacher` asks for, which it needs on an address that other machines reach. It is never stored or logged")
 TEACHERS = Setting("STILLHOUSE_TEACHERS", "addresses, separated by commas, of teachers' servers: with it the key is sent to no other, and "
                    "where a password is set visitors may name no other")
+HOSTS = Setting("STILLHOUSE_HOSTS", "names, separated by commas, of hosts on which visitors may submit jobs by ssh where a password is "
+                "set; without one none: they run commands of their own there, with your account")
 
-SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS, LESSONS, CLASS, READY, TEACHER_KEY, TEACHERS)
+SETTINGS = (PORT, HOME, HOST, PASSWORD, PROXIES, UPLOAD, VISITOR_UPLOADS, FOLDERS, LESSONS, CLASS, READY, TEACHER_KEY, TEACHERS, HOSTS)

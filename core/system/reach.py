@@ -17,6 +17,7 @@ SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".
             ".gguf", ".safetensors", ".bin", ".pt", ".npz", ".yaml", ".yml", ".sqlite", ".log")
 FOLDERS = "STILLHOUSE_FOLDERS"  # the setting by which an owner adds some, for messages
 ADDRESSES = "STILLHOUSE_TEACHERS"  # addresses of teachers' servers, separated by commas
+HOSTS = "STILLHOUSE_HOSTS"  # names of hosts that jobs are submitted on by ssh, separated by commas
 
 
 def limited_to(folders: Iterable[Path]) -> dict[str, str]:
@@ -48,6 +49,14 @@ def address_refusal(url: str) -> tuple[str, str, str] | None:
         return None
     return (f"The server at {url} is none that visitors of this app may have queried.", "An address that its owner lists was expected.",
             f"Have the owner add it to {ADDRESSES}.")
+
+
+def host_refusal(name: str) -> tuple[str, str, str] | None:
+    """Return why this process reaches no host by ssh, as the three parts of an error; None for one that it may reach."""
+    if VARIABLE not in os.environ or name in [each.strip() for each in os.environ.get(HOSTS, "").split(",")]:
+        return None
+    return (f"The host '{name}' is none that visitors of this app may use.", "A host that its owner lists was expected.",
+            f"Have the owner add it to {HOSTS}.")
 
 
 def _is_path(named: str) -> bool:

@@ -55,6 +55,8 @@ CASES: dict[tuple[str, str], tuple[list[str], int, tuple[str, ...]]] = {
         "evaluation.ensemble_seeds=2") for word in ("--set", change))], 0, ()),
     ("submit", "queued"): (["{recipes}/interrupted.yaml"], 0, (BUSY,)),
     ("submit", "script"): (["{recipes}/distill.yaml", "--launcher", "slurm", "--nodes", "2", "--dry-run"], 0, ()),
+    ("submit", "script for a host"): (["{recipes}/distill.yaml", "--launcher", "slurm", "--launch", "host=far", "--launch", "folder=/far",
+                                       "--dry-run"], 0, ()),
     ("plan", "distillation"): (["{recipes}/distill.yaml"], 0, ()),
     ("plan", "measured"): (["{recipes}/interrupted.yaml", "--measure"], 0, ()),
     ("plan", "fresh"): (["{recipes}/pretrain.yaml"], 0, ()),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core import __version__
 from core.models import pypi
 from core.planning.plan import static_plan
 from core.recipes import parse_recipe, read_recipe
 from core.system import machine, units
 from tests.pages import examples
 from tests.pages.conftest import QUICKSTART, Open, button, fault_free, keys_shown, texts, written
+from tests.workbench.launch.fake_host import fake_host
 from workbench.runs import slots
 from workbench.screens.new_experiment import advanced_form, error_focus, forms, kinds
 from workbench.screens.shared import background, state
@@ -307,6 +310,26 @@ def test_a_run_for_a_cluster_shows_its_settings_and_its_script(form: AppTest, st
     page = page.number_input(key="launch.minutes").set_value(1).run()
     assert "no time is left" in page.error[0].value and button(page, "Start").disabled
     assert not store.runs()
+
+
+def test_a_host_shows_what_is_copied_there_and_says_what_it_lacks(
+        form: AppTest, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fake = fake_host(tmp_path, monkeypatch, "0.0.9")
+    page = fault_free(form.button_group(key="launch.place").set_value("SLURM cluster").run())
+    page = page.text_input(key="launch.host").set_value("far").run()
+    assert "set folder to a path there" in page.error[0].value and button(page, "Start").disabled
+    page = fault_free(page.text_input(key="launch.folder").set_value(str(fake.folder)).run())
+    assert "Copied to far before the job" in texts(page)
+    assert "/tiny (" in texts(page) and not any("sbatch" in each.value for each in page.warning)
+    page = fault_free(page.toggle(key="launch.script").set_value(True).run())
+    assert "#SBATCH" in page.code[0].value and page.code[1].value.startswith("rsync ")
+    page = button(page, "Check the host").click().run()
+    assert "has Stillhouse 0.0.9" in page.error[0].value
+    page = button(page, "Start").click().run()
+    assert "has Stillhouse 0.0.9" in page.error[0].value and not store.runs()
+    (fake.here / "release").write_text(__version__)
+    page = fault_free(button(page, "Check the host").click().run())
+    assert page.success[0].value.startswith("far has rsync")
 
 
 def test_what_this_machine_lacks_is_no_obstacle_on_a_cluster(open_page: Open, monkeypatch: pytest.MonkeyPatch):

@@ -37,12 +37,14 @@ class Job:
         directory: the run's folder.
         models: reference of the configuration -> what `workbench.store.references.places` says of it.
         command: the line that repeats the run.
+        files: absolute paths of the data that the configuration names.
     """
 
     directory: Path
     config: ExperimentConfig
     models: Mapping[str, Mapping[str, Any]]
     command: str
+    files: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:

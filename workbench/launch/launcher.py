@@ -1,7 +1,8 @@
-"""Where the processes of a run are started: four verbs, and what each place needs to know.
+"""Where the processes of a run are started: five verbs, and what each place needs to know.
 
-    local    several processes of this machine      `workbench.launch.local`
-    slurm    a job of a SLURM cluster               `workbench.launch.slurm`
+    local    several processes of this machine                             `workbench.launch.local`
+    slurm    a job of a SLURM cluster                                      `workbench.launch.slurm`
+             the same on a host that shares no folder with this machine    `workbench.launch.remote`
 
 A worker of this machine submits the run, reads what rank 0 records in the run's folder, and ends when the job does
 (`workbench.launch.watching`).
@@ -9,7 +10,7 @@ A worker of this machine submits the run, reads what rank 0 records in the run's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
@@ -18,8 +19,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.config.base import MAX_PROCESSES, Config
 from core.errors import ConfigError
+from workbench.launch import host
 from workbench.launch.job import Job
 
+Progress = Callable[[str], None]  # takes what is being done, in a sentence; it may raise to end it
 State = Literal["waiting", "running", "ended"]
 
 
@@ -45,13 +48,23 @@ class Launcher(Protocol):
 
     Attributes:
         outlives: whether a job continues where the process that watches it ends, and a later one may watch it again.
+        poll: seconds between two looks at a job.
+        patience: seconds that it may not answer before the run counts as failed.
     """
 
     @property
     def outlives(self) -> bool:
         """Return whether it does."""
 
-    def submit(self, job: Job) -> str:
+    @property
+    def poll(self) -> float:
+        """Return the seconds."""
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds."""
+
+    def submit(self, job: Job, on_progress: Progress) -> str:
         """Start the processes of a run, or queue them; return the id of the job.
 
         Raises:
@@ -60,6 +73,19 @@ class Launcher(Protocol):
 
     def status(self, job_id: str) -> JobStatus:
         """Return how a job is. Raises LaunchError where that cannot be known now."""
+
+    def sync(self, on_progress: Progress, *, ended: bool = False) -> str:
+        """Exchange what this machine and the place have written of the run; nothing where both see one folder.
+
+        Args:
+            ended: whether nothing runs any more: then everything has to be here when this returns.
+
+        Returns:
+            What the user should know of it; empty where all is as it should be.
+
+        Raises:
+            LaunchError: it cannot be done now. Calling it again continues.
+        """
 
     def cancel(self, job_id: str) -> None:
         """End a job, whatever it is doing; nothing where it has ended."""
@@ -82,7 +108,14 @@ class SlurmSpec(Config):
     minutes: int = Field(60, ge=1, le=10**6, description="minutes; after which the job saves a checkpoint and queues again")
     warning_seconds: int = Field(90, ge=1, le=10**5, description="seconds; before that limit, for the checkpoint")
     account: str | None = Field(None, description="name; that the job is charged to")
-    folder: str | None = Field(None, description="path; shared by all machines, where run folders lie (default: the home)")
+    folder: str | None = Field(None, description=(
+        "path; where run folders lie, shared by all machines of the cluster (default: the home folder). With a host, a folder there"))
+    host: str | None = Field(None, description=(
+        "name; of the machine that submits jobs, as ssh knows it, where this one does not or shares no folder with the cluster. "
+        "Data, models and checkpoints are copied there, results back (default: this machine)"))
+    python: str | None = Field(None, description=(
+        "command; the Python of the cluster that has this release of Stillhouse (default: this one; on a host python3)"))
+    sync_seconds: int = Field(15, ge=1, le=3600, description="seconds; between two looks at a host, each of which connects twice")
     setup: tuple[str, ...] = Field((), max_length=100, description="lines; of the shell that each job begins with, as module load cuda")
     extra: dict[str, str | int] = Field({}, description="options; further ones of sbatch, as constraint: a100")
 
@@ -93,6 +126,27 @@ class SlurmSpec(Config):
             if not name.replace("-", "").replace("_", "").isalnum() or "\n" in str(given):
                 raise ValueError(f"{name!r} is no option of sbatch: write constraint: a100 for --constraint=a100")
         return value
+
+    @field_validator("host")
+    @classmethod
+    def _one_name(cls, value: str | None) -> str | None:
+        if value is not None and not host.NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is no host of ssh: write name or user@name, and anything else in ~/.ssh/config")
+        return value
+
+    @field_validator("folder", "python")
+    @classmethod
+    def _one_line(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError(f"{value!r} has signs in it that are no text")
+        return value
+
+    @model_validator(mode="after")
+    def _folder_there(self) -> Self:
+        if self.host is not None and not (self.folder or "").startswith("/"):
+            raise ValueError(f"folder is {self.folder!r}, and the run is copied to {self.host}: set folder to a path there from the root "
+                             "on, as /scratch/me/stillhouse")
+        return self
 
     @model_validator(mode="after")
     def _time_for_a_checkpoint(self) -> Self:
@@ -105,6 +159,11 @@ class SlurmSpec(Config):
     def processes(self) -> int:
         """Of the whole job."""
         return self.nodes * self.processes_per_node
+
+    @property
+    def keeps_here(self) -> bool:
+        """Whether run folders lie on the disk of the home folder."""
+        return self.folder is None or self.host is not None
 
 
 def read_spec(plain: Mapping[str, Any]) -> SlurmSpec:

@@ -12,7 +12,7 @@ from core.system.files import read_json
 from workbench.launch.agent import FAILURES
 from workbench.launch.family import as_parent
 from workbench.launch.job import Job
-from workbench.launch.launcher import JobStatus
+from workbench.launch.launcher import JobStatus, Progress
 from workbench.processes import Process, inherited, log_tail, start_detached
 
 LAST_LINES = 12  # of a process that ended, which its error quotes
@@ -25,13 +25,13 @@ class LocalProcesses:
         count: how many.
     """
 
-    outlives = False
+    outlives, poll, patience = False, 0.1, 600.0
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._agents: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
 
-    def submit(self, job: Job) -> str:
+    def submit(self, job: Job, on_progress: Progress) -> str:
         """Start the processes. Raises OSError where that is refused."""
         threads = str(max(1, machine.cores() // self._count))
         agent = start_detached([sys.executable, "-m", "workbench.launch.agent", str(job.directory), str(self._count)],
@@ -47,6 +47,10 @@ class LocalProcesses:
         if agent.poll() is None:
             return JobStatus("running", "running")
         return JobStatus("ended", "ended", _failure(folder) if agent.returncode else "")
+
+    def sync(self, on_progress: Progress, *, ended: bool = False) -> str:
+        """Do nothing: they write into the run's own folder."""
+        return ""
 
     def cancel(self, job_id: str) -> None:
         """End them at once."""

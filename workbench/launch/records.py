@@ -18,6 +18,7 @@ from core.events import BridgeCorpus, Evaluation, Event, Headway, Processes, Run
 from core.reports.class_scores import ClassReport
 from core.reports.retention_card import Card
 from core.reports.run_report import Report, parse_report
+from workbench.launch.copies import paths_here, restore_json
 from workbench.launch.job import STOP
 
 FILE = "records.jsonl"
@@ -96,7 +97,7 @@ class RecordsReader:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._offset = folder / FILE, 0
+        self._folder, self._offset = folder, 0
         self.report: Report | None = None
 
     def pass_on(self, recorder: TimedRecorder) -> bool:
@@ -118,12 +119,13 @@ class RecordsReader:
     def _entries(self) -> Iterator[list[Any]]:
         """Yield the lines that were written to their end since the last look."""
         try:
-            with open(self._path, "rb") as file:
+            with open(self._folder / FILE, "rb") as file:
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:
             return
         whole = data[:data.rfind(b"\n") + 1]
         self._offset += len(whole)
+        paths = paths_here(self._folder) if whole else {}
         for line in whole.splitlines():
-            yield json.loads(line)
+            yield json.loads(restore_json(line.decode(), paths))

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from core.system.paths import SOURCE
-from workbench.errors import LaunchError
+from workbench.errors import HostError, LaunchError
 from workbench.launch.job import Job
-from workbench.launch.launcher import JobStatus, SlurmSpec
+from workbench.launch.launcher import JobStatus, Progress, SlurmSpec
 from workbench.processes import log_tail
 
+SCRIPT = "job.sh"  # in ``ranks/`` of the run
 NOT_SHARED = 44  # exit code of a process that does not find the run's folder
 ANSWER_SECONDS = 60.0  # that a command of SLURM gets
 PRINTED = 2000  # bytes of the end of a job's output that are shown
@@ -40,7 +41,7 @@ class Slurm:
         spec: settings of its jobs.
     """
 
-    outlives = True
+    outlives, poll, patience = True, 2.0, 600.0
 
     def __init__(self, spec: SlurmSpec) -> None:
         self._spec = spec
@@ -58,33 +59,49 @@ class Slurm:
                                  "mem": f"{round(spec.memory_gib * 1024)}M" if spec.memory_gib else None}
         no_wckey: dict[str, Any] = {"wckey": None}  # a label for the accounting that submitit would set
         text: str = _make_sbatch_string(
-            f"{shlex.quote(sys.executable)} -u -m workbench.launch.rank {shlex.quote(str(job.directory))}", job.folder,
+            f"{self._python()} -u -m workbench.launch.rank {shlex.quote(str(job.directory))}", job.folder,
             job_name=f"stillhouse-{job.config.name or job.directory.name}", time=spec.minutes, nodes=spec.nodes,
             ntasks_per_node=spec.processes_per_node, cpus_per_task=spec.cpus_per_task, signal_delay_s=spec.warning_seconds,
-            setup=[*spec.setup, f"export PYTHONPATH={shlex.quote(str(SOURCE))}${{PYTHONPATH:+:$PYTHONPATH}}",
-                   "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} TQDM_DISABLE=1",
+            setup=[*spec.setup, *self._imports(), "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1} TQDM_DISABLE=1",
                    f"test -f {shlex.quote(str(job.folder / 'job.json'))} || exit {NOT_SHARED}"],
             additional_parameters={**spec.extra, "requeue": True}, srun_args=["--kill-on-bad-exit=1"], stderr_to_stdout=True,
             **{name: value for name, value in given.items() if value is not None}, **no_wckey)
         return text
 
-    def submit(self, job: Job) -> str:
+    def _python(self) -> str:
+        """Return the command of the cluster's Python."""
+        return shlex.quote(self._spec.python or sys.executable)
+
+    def _imports(self) -> list[str]:
+        """Return the lines by which a job finds this code: by its path, which the machines of the cluster see too."""
+        return [f"export PYTHONPATH={shlex.quote(str(SOURCE))}${{PYTHONPATH:+:$PYTHONPATH}}"]
+
+    def _run(self, *command: str) -> str:
+        """Return what a command of SLURM prints. Raises LaunchError."""
+        return _slurm(*command)
+
+    def submit(self, job: Job, on_progress: Progress) -> str:
         """Hand the script to sbatch, and return the job's id."""
-        path = job.folder / "job.sh"
+        path = job.folder / SCRIPT
         path.write_text(self.script(job), encoding="utf-8")
-        return _slurm("sbatch", "--parsable", str(path)).strip().partition(";")[0]
+        return job_id_of(self._run("sbatch", "--parsable", str(path)))
+
+    def sync(self, on_progress: Progress, *, ended: bool = False) -> str:
+        """Do nothing: the cluster writes into the run's own folder."""
+        return ""
 
     def status(self, job_id: str) -> JobStatus:
         """Return the state that scontrol or, for jobs of a while ago, sacct tells."""
         try:
-            facts = dict(re.findall(r"(\w+)=(\S*)", _slurm("scontrol", "show", "job", "-o", job_id)))
+            facts = dict(re.findall(r"(\w+)=(\S*)", self._run("scontrol", "show", "job", "-o", job_id)))
         except LaunchError as error:
             if "Invalid job id" not in f"{error.given} {error.expected}":
                 raise
-            facts = _accounted(job_id)
+            facts = self._accounted(job_id)
         state, nodes, reason = facts.get("JobState", "UNKNOWN"), facts.get("NodeList", ""), facts.get("Reason", "None")
         known = [part for part in (reason if reason != "None" else "", nodes if nodes not in ("", "(null)") else "") if part]
-        text = f"SLURM job {job_id}: {state}{f' ({chr(44).join(known)})' if known else ''}"
+        where = f" on {self._spec.host}" if self._spec.host is not None else ""
+        text = f"SLURM job {job_id}{where}: {state}{f' ({chr(44).join(known)})' if known else ''}"
         if restarts := int(facts.get("Restarts") or 0):
             text += f", queued again {restarts} times" if restarts > 1 else ", queued again once"
         if state in WAITING:
@@ -101,24 +118,30 @@ class Slurm:
 
     def cancel(self, job_id: str) -> None:
         """End a job with scancel."""
-        _slurm("scancel", job_id)
+        self._run("scancel", job_id)
 
     def log(self, job_id: str) -> str:
         """Return the end of what srun and the shell of the job printed."""
-        facts = dict(re.findall(r"(StdOut)=(\S*)", _slurm("scontrol", "show", "job", "-o", job_id)))
+        facts = dict(re.findall(r"(StdOut)=(\S*)", self._run("scontrol", "show", "job", "-o", job_id)))
         return log_tail(Path(facts["StdOut"]), PRINTED).strip() if "StdOut" in facts else ""
 
+    def _accounted(self, job_id: str) -> dict[str, str]:
+        """Return what the accounting says of a job that the controller has forgotten; without accounting, that it is over."""
+        try:
+            rows = self._run("sacct", "-n", "-X", "-P", "-o", "State,NodeList,ExitCode", "-j", job_id).splitlines()
+        except HostError:
+            raise
+        except LaunchError:
+            rows = []
+        if not rows:
+            return {"JobState": "UNKNOWN"}
+        state, nodes, code = rows[-1].split("|")
+        return {"JobState": state.split()[0], "NodeList": nodes, "ExitCode": code}
 
-def _accounted(job_id: str) -> dict[str, str]:
-    """Return what the accounting says of a job that the controller has forgotten; without accounting, that it is over."""
-    try:
-        rows = _slurm("sacct", "-n", "-X", "-P", "-o", "State,NodeList,ExitCode", "-j", job_id).splitlines()
-    except LaunchError:
-        rows = []
-    if not rows:
-        return {"JobState": "UNKNOWN"}
-    state, nodes, code = rows[-1].split("|")
-    return {"JobState": state.split()[0], "NodeList": nodes, "ExitCode": code}
+
+def job_id_of(printed: str) -> str:
+    """Return the id in what ``sbatch --parsable`` prints."""
+    return printed.strip().partition(";")[0]
 
 
 def _slurm(*command: str) -> str:
@@ -131,12 +154,17 @@ def _slurm(*command: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise LaunchError(f"The SLURM cluster does not answer ({command[0]}).", "", "See sinfo, and try again.") from error
     if done.returncode:
-        said = " ".join(line.split("error: ")[-1] for line in done.stderr.splitlines() if line.strip())
-        if "Unable to contact" in said or "Connection refused" in said:
-            raise LaunchError(f"The SLURM cluster is down ({command[0]}).", said, "See sinfo, and try again.")
-        raise LaunchError(f"The SLURM cluster refuses it ({command[0]}).", said,
-                          "Change the launcher's settings; sinfo lists partitions and their limits.")
+        raise refusal(command[0], done.stderr)
     return done.stdout
+
+
+def refusal(command: str, stderr: str) -> LaunchError:
+    """Return the error of a command of SLURM that failed, in its words."""
+    said = " ".join(line.split("error: ")[-1] for line in stderr.splitlines() if line.strip())
+    if "Unable to contact" in said or "Connection refused" in said:
+        return LaunchError(f"The SLURM cluster is down ({command}).", said, "See sinfo, and try again.")
+    return LaunchError(f"The SLURM cluster refuses it ({command}).", said,
+                       "Change the launcher's settings; sinfo lists partitions and their limits.")
 
 
 def enter() -> None:

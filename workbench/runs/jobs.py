@@ -11,23 +11,28 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.config import EnsembleConfig, ExperimentConfig
 from core.errors import ConfigError, SetField, StillhouseError
 from core.recorder import STUDENT
-from core.system import units
+from core.system import reach, units
 from workbench import processes
 from workbench.error_mapping import LESS_TO_TRAIN
-from workbench.errors import StoreUnavailableError, WrongStatusError
+from workbench.errors import HostError, StoreUnavailableError, WrongStatusError
+from workbench.launch.copies import Copies
 from workbench.launch.job import FOLDER, Job
 from workbench.launch.launcher import SlurmSpec, job_id_file, read_spec
+from workbench.launch.remote import RemoteSlurm
 from workbench.launch.slurm import Slurm
 from workbench.processes import ENDED_SILENTLY, inherited, reaped, start_detached
 from workbench.runs.ready import ReadyWorker
 from workbench.runs.recording import recover
 from workbench.runs.slots import choose_slot, slot_environment, suitable
 from workbench.store import Store, references
+from workbench.store.named_files import files_of
 from workbench.store.records import ACTIVE, Run
 
 if TYPE_CHECKING:
@@ -52,20 +57,35 @@ def submit(config: ExperimentConfig, store: Store, command: str | None = None, l
         StillhouseError: it cannot work, as far as is known without loading anything; nothing is queued then.
     """
     config, parents, _ = checked(config, store, launch)
+    require_ready(launch)
     run = store.create_run(config, command, parents, launch=launch.model_dump(mode="json") if launch is not None else None)
     launch_next(store)
     return store.run(run.id)
 
 
-def script_of(config: ExperimentConfig, store: Store, launch: SlurmSpec) -> str:
-    """Return the script that `submit` would send, without submitting anything. Raises as `submit` does."""
-    config, _, _ = checked(config, store, launch)
-    return Slurm(launch).script(Job(store.runs_dir / "RUN", config, {}, ""))
+def preview(config: ExperimentConfig, store: Store, launch: SlurmSpec) -> Preview:
+    """Return what `submit` would send, without submitting anything or asking another machine. Raises as `submit` does."""
+    config, parents, _ = checked(config, store, launch)
+    job = Job(store.runs_dir / "RUN", config, references.places(config, parents, store), "", files_of(config))
+    place = _launcher(launch, job.directory)
+    if not isinstance(place, RemoteSlurm):
+        return Preview(place.script(job), None, ())
+    return Preview(place.script(job), place.copies(job), tuple(place.commands(job)))
+
+
+def require_ready(launch: SlurmSpec | None) -> None:
+    """Ask the host that submits jobs, where there is one, for what they need. Raises LaunchError for what is missing."""
+    if launch is not None and isinstance(place := _launcher(launch, Path("run")), RemoteSlurm):
+        place.require_ready()
 
 
 def launcher_of(run: Run) -> Slurm | None:
     """Return where a run is carried out; None for this machine."""
-    return Slurm(read_spec(run.launch)) if run.launch is not None else None
+    return _launcher(read_spec(run.launch), run.directory) if run.launch is not None else None
+
+
+def _launcher(spec: SlurmSpec, directory: Path) -> Slurm:
+    return Slurm(spec) if spec.host is None else RemoteSlurm(spec, directory)
 
 
 def submit_after(first: Run, config: ExperimentConfig, store: Store, command: str | None = None) -> Run:
@@ -94,7 +114,7 @@ def start_here(config: ExperimentConfig, store: Store, command: str | None = Non
 
 def job_of(run: Run, store: Store) -> Job:
     """Return what other processes of a run are given. Raises ModelError where one of its models is not there."""
-    return Job(run.directory, run.config, references.places(run, store), run.command)
+    return Job(run.directory, run.config, references.places(run.config, run.parents, store), run.command, files_of(run.config))
 
 
 def resume(reference: str, store: Store) -> Run:
@@ -138,16 +158,19 @@ def reconcile(store: Store) -> list[Run]:
 def force_stop(reference: str, store: Store) -> Run:
     """End a run's process without waiting for its checkpoint; the run is then stopped and can be resumed. Raises WrongStatusError."""
     run = store.request_stop(reference)
+    hint = "Resume continues from the last checkpoint."
     if (launcher := launcher_of(run)) is not None and job_id_file(run.directory).is_file():
-        launcher.cancel(job_id_file(run.directory).read_text().strip())
+        try:
+            launcher.cancel(job_id_file(run.directory).read_text().strip())
+        except HostError as error:
+            hint = f"Its job may still be under way: {error.given} Resume looks after it again."
     if run.process is not None:
         run.process.kill()
         if run.process.alive:
             raise WrongStatusError(f"The process of the run '{run.name}' (pid {run.process.pid}) does not end.", "",
                                    "It hangs in the operating system, as in a driver; wait, or restart the machine.")
     recover(store, run)
-    store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", "Resume continues from the last checkpoint.",
-                 attempt=run.started)
+    store.finish(run.id, "stopped", f"Ended by force at step {run.progress.step}.", hint, attempt=run.started)
     return store.run(run.id)
 
 
@@ -224,6 +247,20 @@ def queue_problem() -> Exception | None:
     return _runner.problem if _runner is not None else None
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a submission sends.
+
+    Attributes:
+        copies: what is copied to a host first; None where the cluster sees this machine's folders.
+        commands: that copy and submit, for a terminal; none where there is no host.
+    """
+
+    script: str
+    copies: Copies | None
+    commands: tuple[str, ...]
+
+
 ELSEWHERE = ("memory", "device", "processes", "sharding")  # checks of this machine
 
 
@@ -249,7 +286,9 @@ def checked(config: ExperimentConfig, store: Store, launch: SlurmSpec | None = N
 
 
 def _require_shareable(config: ExperimentConfig, launch: SlurmSpec) -> None:
-    """Raise ConfigError if the processes of a job cannot share a run."""
+    """Raise ConfigError if a job may not be submitted there, or its processes cannot share a run."""
+    if launch.host is not None and (outside := reach.host_refusal(launch.host)):
+        raise ConfigError(*outside)
     if config.train.processes != 1:
         raise ConfigError(f"train.processes is {config.train.processes}, and the run is a job elsewhere.",
                           "Its processes are those of the launcher: nodes times processes_per_node.", "Leave train.processes at one.",

@@ -100,7 +100,7 @@ def plan_sweep(spec: SweepSpec, store: Store, *, skip_invalid: bool = False, pla
     if errors and (not skip_invalid or not good):
         require_all(cells, errors)
     planned = PlannedSweep(spec, tuple(cells), tuple(good), parents, plans, errors, place)
-    if place is None or place.folder is None:
+    if place is None or place.keeps_here:
         require_disk(planned.disk_bytes)
     return planned
 
@@ -115,9 +115,11 @@ def start_sweep(planned: PlannedSweep, store: Store, *, name: str | None = None,
 
     Raises:
         StoreUnavailableError: the store cannot be written; nothing is queued then.
+        LaunchError: the host that would submit them cannot be reached, or lacks what they need; nothing is queued then.
     """
     name = name or f"{(planned.spec.config.name or default_name(planned.spec.config))[:70]}-sweep"
     require_name(name)
+    jobs.require_ready(planned.place)
     new, cells = [], []
     first: dict[str, int] = {}
     for seed in planned.spec.seeds:

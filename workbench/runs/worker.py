@@ -43,8 +43,6 @@ Engine = Callable[..., Report | None]  # the signature of `core.methods.distilla
 Ending = tuple[Status, str, str]  # status, message, hint
 FINISHED: Ending = ("finished", "", "")
 RESERVE, RESERVE_BYTES = ".reserve", 1 << 20
-REMOTE_POLL = 2.0  # seconds between two questions to a cluster
-LOCAL_POLL = 0.1  # seconds between two looks at what processes of this machine have recorded
 STDERR = 2  # file descriptor
 EXIT_ALREADY_CLAIMED = 3  # another worker has the run
 
@@ -106,11 +104,11 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
 def _engine_of(run: Run, store: Store) -> Engine:
     """Return what trains a run here: this process, or several that it starts and looks after."""
     if (launcher := jobs.launcher_of(run)) is not None:
-        return partial(watch, job=jobs.job_of(run, store), launcher=launcher, poll=REMOTE_POLL)
+        return partial(watch, job=jobs.job_of(run, store), launcher=launcher)
     processes = 1 if started_together() > 1 else processes_of(run.config.train)
     if processes == 1:
         return run_experiment
-    return partial(watch, job=jobs.job_of(run, store), launcher=LocalProcesses(processes), poll=LOCAL_POLL)
+    return partial(watch, job=jobs.job_of(run, store), launcher=LocalProcesses(processes))
 
 
 def _abandon(run: Run, store: Store) -> None:

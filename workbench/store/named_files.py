@@ -43,6 +43,13 @@ def freeze_files(config: ExperimentConfig) -> ExperimentConfig:
     return config
 
 
+def files_of(config: ExperimentConfig) -> tuple[str, ...]:
+    """Return the absolute paths that a configuration of `freeze_files` names."""
+    named = [_value(config, key) for key in FILE_KEYS]
+    each = [name for value in named for name in (value if isinstance(value, tuple) else (value,)) if name]
+    return tuple(dict.fromkeys(name for name in each if os.path.isabs(name) and os.path.exists(name)))
+
+
 def _frozen(named: str, key: str) -> str:
     if named in FILE_KEYS[key]:
         return named

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -207,17 +207,20 @@ def loader(run: Run, store: Store) -> Callable[..., LoadedModel]:
     return load
 
 
-def places(run: Run, store: Store) -> dict[str, dict[str, Any]]:
-    """Return where the models of a run's configuration lie and how they are called, for processes that do not open the store.
+def places(config: ExperimentConfig, parents: Mapping[str, str], store: Store) -> dict[str, dict[str, Any]]:
+    """Return where the models of a configuration lie and how they are called, for processes that do not open the store.
+
+    Args:
+        parents: as `freeze_references` returns them.
 
     Returns:
         Reference -> path (what `core.models.catalog.load` takes), name, kind, source and description.
     """
     found = {}
-    references = [reference for _, reference in _models_of(run.config)]
+    references = [reference for _, reference in _models_of(config)]
     members = [member for reference in references if (ensemble := parse_ensemble(reference)) for member in ensemble.members]
     for reference in dict.fromkeys([*references, *members]):  # a comparison of an ensemble loads its members alone too
-        stored = run.parents.get(reference, reference)
+        stored = parents.get(reference, reference)
         entry = describe(stored, store)
         found[reference] = {"path": resolve(stored, store), "name": entry.name, "kind": entry.kind, "source": entry.source,
                             "description": entry.description}

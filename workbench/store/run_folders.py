@@ -21,8 +21,8 @@ def make_folder(directory: Path, launch: Mapping[str, Any] | None) -> None:
 
 
 def shared_folder(directory: Path, launch: Mapping[str, Any] | None) -> Path | None:
-    """Return where a run's folder really lies, if not among the others."""
-    folder = launch.get("folder") if launch is not None else None
+    """Return where a run's folder really lies, if not among the others; the folder of a host is none of this machine's."""
+    folder = launch.get("folder") if launch is not None and launch.get("host") is None else None
     return Path(os.path.expanduser(folder)).absolute() / directory.name if folder else None
 
 

@@ -110,7 +110,8 @@ def _add_experiments(add_verb: AddVerb) -> None:
                 f"number of seeds, from 42 on, with which each variant is trained; {SEEDS_HELP} (default: %(default)s)"))
         if action is submit:
             _add_launcher(verb)
-            verb.add_argument("--dry-run", action="store_true", help="print the script of the job, and submit nothing")
+            verb.add_argument("--dry-run", action="store_true", help=(
+                "print the script of the job, and with a host the commands and what they would copy, and submit nothing"))
         if action is plan:
             verb.add_argument("--measure", action="store_true", help="load the models and time a few real steps")
 

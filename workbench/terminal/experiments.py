@@ -63,8 +63,12 @@ def submit(options: argparse.Namespace) -> Answer:
                           "Add --launcher slurm, or see what a run needs: python -m workbench plan RECIPE")
     config = read_experiment(options)
     if place is not None and options.dry_run:
-        script = jobs.script_of(config, store, place)
-        return Answer({"launcher": place.launcher, "script": script}, script)
+        planned = jobs.preview(config, store, place)
+        document = {"launcher": place.launcher, "host": place.host, "script": planned.script, "commands": list(planned.commands)}
+        if planned.copies is None:
+            return Answer({**document, "copies": [], "by_name": []}, planned.script)
+        text = "\n".join([planned.script, f"# {planned.copies.text(str(place.host))}", *planned.commands])
+        return Answer({**document, **planned.copies.to_dict()}, text)
     return about_run(jobs.submit(config, store, _command(options), place))
 
 

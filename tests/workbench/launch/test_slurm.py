@@ -132,7 +132,7 @@ def test_two_jobs_on_two_machines_one_of_them_preempted(
     store = Store()
     with cluster() as made:
         with pytest.raises(LaunchError, match="refuses"):
-            Slurm(SlurmSpec(partition="none")).submit(_job(tmp_path))
+            Slurm(SlurmSpec(partition="none")).submit(_job(tmp_path), print)
         try:
             both = jobs.submit(parse_recipe(experiment(tmp_path, "both")), store, launch=SlurmSpec(nodes=2, warning_seconds=30))
             one = jobs.submit(parse_recipe(experiment(tmp_path, "one")), store, launch=read_spec({"extra": {"nodelist": NODES[0]}}))

@@ -20,9 +20,11 @@ HERE, CLUSTER = "this machine", "SLURM cluster"
 PLACE = "launch.place"
 LABELS = {"partition": "Partition", "nodes": "Nodes", "processes_per_node": "Processes per node", "gpus_per_node": "GPUs per node",
           "cpus_per_task": "Cores per process", "memory_gib": "Memory per node (GiB)", "minutes": "Time limit (minutes)",
-          "warning_seconds": "Checkpoint before its end (s)", "account": "Account", "folder": "Shared folder",
+          "warning_seconds": "Checkpoint before its end (s)", "account": "Account", "folder": "Folder of the runs",
+          "host": "Host (ssh)", "python": "Python of the cluster", "sync_seconds": "Seconds between looks at a host",
           "setup": "Shell lines before the run", "extra": "Further options of sbatch"}
-PLACEHOLDERS = {"folder": "the home folder", "setup": "module load cuda", "extra": "constraint: a100"}
+PLACEHOLDERS = {"folder": "the home folder", "host": "none: this machine", "python": "the default", "setup": "module load cuda",
+                "extra": "constraint: a100"}
 ROW = 3  # fields beside each other
 
 
@@ -42,19 +44,40 @@ def launcher(config: ExperimentConfig | None) -> SlurmSpec | Literal["wrong"] | 
         if not elsewhere():
             st.caption("In the queue of this machine: one run at a time on each device.")
             return None
-        if shutil.which("sbatch") is None:
-            st.warning("`sbatch` is not here: Stillhouse has to run where jobs of the cluster are submitted, as on its login node.",
-                       icon=":material/warning:")
         plain = _fields(settings.kept(state.store().home))
+        if shutil.which("sbatch") is None and not plain["host"]:
+            st.warning("`sbatch` is not here: Stillhouse has to run where jobs of the cluster are submitted, as on its login node, or be "
+                       "given such a machine as the host.", icon=":material/warning:")
         try:
             spec = read_spec(plain)
         except ConfigError as error:
             st.error(views.no_images(f"{error.given} {error.expected}"), icon=":material/error:")
             return "wrong"
-        if config is not None and st.toggle("Show the script", key="launch.script"):
+        _host(spec)
+        if config is not None and (spec.host is not None or st.toggle("Show the script", key="launch.script")):
             with views.errors_shown():
-                st.code(jobs.script_of(config, state.store(), spec), language="bash")
+                _preview(config, spec)
         return spec
+
+
+def _host(spec: SlurmSpec) -> None:
+    """Offer to look at a host before anything is sent there."""
+    if spec.host is not None and st.button("Check the host", icon=":material/lan:", key="launch.check"):
+        with views.errors_shown(), st.spinner(f"Connecting to {spec.host} …"):
+            jobs.require_ready(spec)
+            st.success(f"{spec.host} has rsync, sbatch, the folder and this release of Stillhouse.", icon=":material/check:")
+
+
+def _preview(config: ExperimentConfig, spec: SlurmSpec) -> None:
+    """Draw what is copied, where something is, and the script with the commands around it."""
+    planned = jobs.preview(config, state.store(), spec)
+    if planned.copies is not None:
+        st.caption(views.plain(planned.copies.text(str(spec.host))))
+        if not st.toggle("Show the script", key="launch.script"):
+            return
+    st.code(planned.script, language="bash")
+    if planned.commands:
+        st.code("\n".join(planned.commands), language="bash")
 
 
 def _fields(kept: SlurmSpec) -> dict[str, Any]:
