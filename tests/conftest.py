@@ -36,7 +36,7 @@ os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OF
                   HF_HOME=tempfile.mkdtemp(prefix="stillhouse-tests-"), STILLHOUSE_READY_WORKER_MB="0")
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 for variable in ("PORT", "STILLHOUSE_HOST", "STILLHOUSE_PASSWORD", "STILLHOUSE_PROXIES", "STILLHOUSE_UPLOAD_MB",
-                 "STILLHOUSE_VISITOR_UPLOAD_MB", "STILLHOUSE_FOLDERS", "STILLHOUSE_REACH"):
+                 "STILLHOUSE_VISITOR_UPLOAD_MB", "STILLHOUSE_FOLDERS", "STILLHOUSE_REACH", "STILLHOUSE_HOSTS"):
     os.environ.pop(variable, None)
 
 settings.register_profile("stillhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow, not wrong

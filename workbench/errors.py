@@ -47,7 +47,13 @@ class LaunchError(StillhouseError):
 
 
 class HostError(LaunchError):
-    """A host that ssh does not get through to, now or at all."""
+    """A host that ssh does not get through to.
+
+    Attributes:
+        lasting: whether it stays so until the user changes something, as a key that is refused.
+    """
+
+    lasting = False
 
 
 class ServeError(StillhouseError):

@@ -24,7 +24,7 @@ SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "Ser
 SHELL = "bash -l -s"  # a login shell: where clusters put their commands on the path
 BEGIN = "stillhouse-begins-here"  # what profiles print and complain of comes before it
 ANSWER_SECONDS = 90.0  # that a command gets
-OF_SSH, NOT_FOUND = 255, 127  # exit codes
+OF_SSH, NOT_FOUND, VANISHED = 255, 127, 24  # exit codes; the last of rsync, where a file was renamed under its eyes
 RSYNC = ("rsync", "--secluded-args", "--no-inc-recursive", "--info=progress2", "--partial-dir=.partial", "--timeout=120", "-e",
          " ".join(SSH))
 REASONS = (  # words of ssh -> what was expected, and what to do
@@ -120,8 +120,8 @@ class Host:
             process.wait()
             errors.seek(0)
             said = errors.read().decode(errors="replace")
-        if process.returncode:
-            raise self._not_copied(process.returncode, said, there=f"{self.name}:" in command[-1])
+        if process.returncode not in (0, VANISHED):
+            raise self._not_copied(process.returncode, said, there=command[-1].startswith(f"{self.name}:"))
         return printed.decode(errors="replace")
 
     def differences(self, source: str, target: Path, *options: str) -> list[str]:
@@ -134,7 +134,9 @@ class Host:
         said = _said(stderr)
         for words, expected, fix in REASONS:
             if re.search(words, stderr):
-                return HostError(f"ssh does not get to '{self.name}' ({said}).", expected, fix.format(host=self.name))
+                error = HostError(f"ssh does not get to '{self.name}' ({said}).", expected, fix.format(host=self.name))
+                error.lasting = True
+                return error
         return HostError(f"There is no connection to '{self.name}' ({said}).", "", f"See whether `ssh {self.name}` works in a terminal.")
 
     def _not_copied(self, code: int, stderr: str, *, there: bool) -> LaunchError:
@@ -162,5 +164,6 @@ def _require(program: str) -> None:
 def _said(text: str) -> str:
     """Return the line that says why, of what a program printed; that the connection was lost only follows from it."""
     lines = [line.strip().rstrip(".") for line in text.splitlines() if line.strip()]
-    reasons = [line for line in lines if not re.match(f"rsync error:|rsync: connection unexpectedly closed|.*({BROKEN})", line)]
-    return (reasons or lines or ["without a word"])[-1]
+    of_programs = [line for line in lines if not line.startswith(("rsync error:", "rsync: connection unexpectedly closed"))]
+    reasons = [line for line in of_programs if not re.search(BROKEN, line)]
+    return (reasons or of_programs or lines or ["without a word"])[-1]

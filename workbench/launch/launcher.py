@@ -114,7 +114,7 @@ class SlurmSpec(Config):
         "name; of the machine that submits jobs, as ssh knows it, where this one does not or shares no folder with the cluster. "
         "Data, models and checkpoints are copied there, results back (default: this machine)"))
     python: str | None = Field(None, description=(
-        "command; the Python of the cluster that has this release of Stillhouse (default: this one; on a host python3)"))
+        "path; of the Python of the cluster that has this release of Stillhouse (default: this one; on a host python3)"))
     sync_seconds: int = Field(15, ge=1, le=3600, description="seconds; between two looks at a host, each of which connects twice")
     setup: tuple[str, ...] = Field((), max_length=100, description="lines; of the shell that each job begins with, as module load cuda")
     extra: dict[str, str | int] = Field({}, description="options; further ones of sbatch, as constraint: a100")

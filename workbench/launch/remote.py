@@ -10,8 +10,10 @@ answer came back is found by ``ranks/submitted``.
 
 from __future__ import annotations
 
+import random
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +32,7 @@ from workbench.processes import log_tail
 SUBMITTED, BACK = "submitted", "back"  # in ranks/: the id of the job, there; that everything came back, here
 OWN = ("--exclude=/log.txt", "--exclude=/journal.jsonl", "--exclude=/.reserve")  # files of the process that watches
 GONE = ("--delete", "--filter=risk /checkpoints/***", "--filter=protect *")  # checkpoints that a run has removed at its end, and no more
-ATTEMPTS = 4  # at handing over a job whose answer does not come back
+ATTEMPTS = 6  # at submitting a job; the waits between them are about a minute
 QUESTIONS = """
 command -v rsync >/dev/null && echo 'has rsync'
 command -v sbatch >/dev/null && echo 'has sbatch'
@@ -104,7 +106,19 @@ class RemoteSlurm(Slurm):
                               "Make room there, or set the launcher's folder to one on another disk.")
 
     def submit(self, job: Job, on_progress: Progress) -> str:
-        """Copy everything, then hand the script to sbatch there; of a call whose answer was lost, return the job."""
+        """Copy everything, then hand the script to sbatch there; where the connection is lost, again from where it was."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._submit(job, on_progress)
+            except HostError as error:
+                if error.lasting:
+                    raise
+                on_progress(f"{error.given} Trying again.")
+                time.sleep(2 ** attempt * random.uniform(0.5, 1.5))  # others of a sweep do too, and a server takes only so many at once
+        return self._submit(job, on_progress)
+
+    def _submit(self, job: Job, on_progress: Progress) -> str:
+        """Do what `submit` does, or return the job of an earlier call whose answer was lost."""
         copies = self.copies(job)
         on_progress(f"Checking {self._host.name}.")
         self.require_ready(copies.bytes)
@@ -118,7 +132,11 @@ class RemoteSlurm(Slurm):
             self._copy(self._host.push_command(item.source, _parent(item.target)), on_progress,
                        f"Copying {item.source} ({format_bytes(item.bytes)}) to {self._host.name}")
         self._copy(self._push_run(), on_progress, f"Copying the run's folder to {self._host.name}")
-        return self._hand_over(on_progress)
+        done = self._host.script(f"set -e\ncd -- {shlex.quote(f'{self._there}/{FOLDER}')}\n"
+                                 f"sbatch --parsable {SCRIPT} > {SUBMITTED}.partial\nmv {SUBMITTED}.partial {SUBMITTED}\ncat {SUBMITTED}")
+        if done.code:
+            raise refusal("sbatch", done.err)
+        return job_id_of(done.out)
 
     def sync(self, on_progress: Progress, *, ended: bool = False) -> str:
         """Bring back records and logs, and a request to stop there; in the end everything, verified, and remove it there."""
@@ -129,7 +147,7 @@ class RemoteSlurm(Slurm):
             if (ranks / STOP).exists() and not self._stop_sent:
                 self._done("touch", "--", f"{self._there}/{FOLDER}/{STOP}")
                 self._stop_sent = True
-            self._host.copy(self._host.pull_command(f"{self._there}/{FOLDER}", ranks))
+            self._host.copy(self._host.pull_command(f"{self._there}/{FOLDER}", ranks, "--exclude=*.partial"))
             return ""
         if not (ranks / BACK).exists():
             self._bring_back(on_progress)
@@ -169,25 +187,7 @@ class RemoteSlurm(Slurm):
 
     def _earlier(self) -> str:
         """Return the id of a job of this run that was handed over; empty where none was."""
-        return self._host.script(f"cat -- {shlex.quote(f'{self._there}/{FOLDER}/{SUBMITTED}')} 2>/dev/null").out.strip().partition(";")[0]
-
-    def _hand_over(self, on_progress: Progress) -> str:
-        """Submit once, however often the answer is lost."""
-        text = (f"set -e\ncd -- {shlex.quote(f'{self._there}/{FOLDER}')}\n"
-                f"test -s {SUBMITTED} || {{ sbatch --parsable {SCRIPT} > {SUBMITTED}.partial; mv {SUBMITTED}.partial {SUBMITTED}; }}\n"
-                f"cat {SUBMITTED}")
-        for attempt in range(ATTEMPTS):
-            try:
-                done = self._host.script(text)
-                break
-            except HostError as error:
-                if attempt == ATTEMPTS - 1:
-                    error.fix = f"The job may be queued there. Resume takes it up. {error.fix}"
-                    raise
-                on_progress(f"{error.given} Trying again.")
-        if done.code:
-            raise refusal("sbatch", done.err)
-        return job_id_of(done.out)
+        return job_id_of(self._host.run("cat", "--", f"{self._there}/{FOLDER}/{SUBMITTED}").out)
 
     def _push_run(self) -> list[str]:
         return self._host.push_command(f"{self._here}/", self._there, *OWN, "--delete")

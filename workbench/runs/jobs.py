@@ -74,7 +74,13 @@ def preview(config: ExperimentConfig, store: Store, launch: SlurmSpec) -> Previe
 
 
 def require_ready(launch: SlurmSpec | None) -> None:
-    """Ask the host that submits jobs, where there is one, for what they need. Raises LaunchError for what is missing."""
+    """Ask the host that submits jobs, where there is one, for what they need.
+
+    Raises:
+        ConfigError: a host that the one who asks may not use (`core.system.reach`).
+        LaunchError: it cannot be reached, or lacks something.
+    """
+    _require_allowed(launch)
     if launch is not None and isinstance(place := _launcher(launch, Path("run")), RemoteSlurm):
         place.require_ready()
 
@@ -287,8 +293,7 @@ def checked(config: ExperimentConfig, store: Store, launch: SlurmSpec | None = N
 
 def _require_shareable(config: ExperimentConfig, launch: SlurmSpec) -> None:
     """Raise ConfigError if a job may not be submitted there, or its processes cannot share a run."""
-    if launch.host is not None and (outside := reach.host_refusal(launch.host)):
-        raise ConfigError(*outside)
+    _require_allowed(launch)
     if config.train.processes != 1:
         raise ConfigError(f"train.processes is {config.train.processes}, and the run is a job elsewhere.",
                           "Its processes are those of the launcher: nodes times processes_per_node.", "Leave train.processes at one.",
@@ -307,6 +312,11 @@ def _require_shareable(config: ExperimentConfig, launch: SlurmSpec) -> None:
                           "At least one item for each process was expected.",
                           "Raise train.per_device_train_batch_size or train.gradient_accumulation_steps, or take fewer processes.",
                           field="train.per_device_train_batch_size")
+
+
+def _require_allowed(launch: SlurmSpec | None) -> None:
+    if launch is not None and launch.host is not None and (outside := reach.host_refusal(launch.host)):
+        raise ConfigError(*outside)
 
 
 def _trouble(run: Run) -> str | None:

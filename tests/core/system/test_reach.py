@@ -92,3 +92,13 @@ def test_models(folders: tuple[Path, Path]) -> None:
 
 def test_several_folders(tmp_path: Path) -> None:
     assert reach.limited_to([tmp_path, Path("/a")]) == {reach.VARIABLE: f"{tmp_path}{os.pathsep}/a"}
+
+
+def test_hosts_are_those_that_an_owner_lists_where_others_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(reach.VARIABLE, raising=False)
+    monkeypatch.delenv(reach.HOSTS, raising=False)
+    assert reach.host_refusal("cluster") is None
+    monkeypatch.setenv(reach.VARIABLE, "/somewhere")
+    assert reach.host_refusal("cluster") is not None
+    monkeypatch.setenv(reach.HOSTS, "other, cluster")
+    assert reach.host_refusal("cluster") is None and reach.host_refusal("clus") is not None and reach.host_refusal("") is not None

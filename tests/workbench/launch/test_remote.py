@@ -89,6 +89,8 @@ def test_visitors_reach_the_hosts_alone_that_the_owner_lists(monkeypatch: pytest
     spec = SlurmSpec(host="far", folder="/x")
     with pytest.raises(ConfigError, match="'far' is none that visitors"):
         jobs.preview(parse_recipe({}), Store(), spec)
+    with pytest.raises(ConfigError, match="'far' is none that visitors"):
+        jobs.require_ready(spec)
     monkeypatch.setenv(HOSTS, "near, far")
     assert "rsync" in jobs.preview(parse_recipe({}), Store(), spec).commands[0]
 
@@ -171,22 +173,41 @@ def test_a_stop_while_files_are_copied_ends_that_and_nothing_is_submitted(fake: 
     assert not (fake.here / "submitted").exists()
 
 
-def test_a_job_whose_answer_is_lost_is_submitted_once(fake: FakeHost, job: Job) -> None:
+def test_a_connection_that_breaks_while_files_are_copied_is_tried_again(
+        fake: FakeHost, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=lambda seconds: None))
     shown: list[str] = []
 
     def cut(text: str) -> None:
         shown.append(text)
-        if text == "Copying the run's folder to far: 100%":
-            (fake.here / "cut").touch()  # of the answer that comes next, rsync's own
+        if text.endswith("teacher (5 kB) to far: 100%") and shown.count(text) == 1:
+            (fake.here / "cut").touch()
 
-    with pytest.raises(HostError):
-        place(fake, job).submit(job, cut)
-    assert not (fake.here / "submitted").exists()
+    assert place(fake, job).submit(job, cut) == "1"
+    assert [text for text in shown if "Trying again" in text] == [
+        "There is no connection to 'far' (client_loop: send disconnect: Broken pipe). Trying again."]
+    assert (fake.here / "submitted").read_text() == "x\n"
+
+
+def test_a_job_whose_answer_is_lost_is_submitted_once(fake: FakeHost, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=lambda seconds: None))
     fake.program("sbatch", "#!/bin/sh\necho x >> '{here}/submitted'\necho 7\ntouch '{here}/cut'\n")
+    shown: list[str] = []
     assert place(fake, job).submit(job, shown.append) == "7"
-    assert "There is no connection to 'far' (client_loop: send disconnect: Broken pipe). Trying again." in shown
+    assert shown[-2:] == ["There is no connection to 'far' (client_loop: send disconnect: Broken pipe). Trying again.", "Checking far."]
     assert place(fake, job).submit(job, nothing) == "7", "a later call finds it"
     assert (fake.here / "submitted").read_text() == "x\n"
+
+
+@pytest.mark.parametrize(("said", "tried"), [("Host key verification failed.", 1), ("Connection closed by remote host", remote.ATTEMPTS)])
+def test_what_only_the_user_can_change_is_not_tried_again(
+        said: str, tried: int, fake: FakeHost, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(remote, "time", SimpleNamespace(sleep=waits.append))
+    (fake.here / "refusal").write_text(f"{said}\n")
+    with pytest.raises(HostError, match=said[:20]):
+        place(fake, job).submit(job, nothing)
+    assert len(fake.calls()) == tried and len(waits) == tried - 1
 
 
 def test_records_come_back_while_it_runs_and_a_stop_goes_there(fake: FakeHost, job: Job) -> None:
@@ -297,7 +318,7 @@ def test_a_job_that_was_cancelled_is_submitted_again_from_its_checkpoint(fake: F
         assert (fake.folder / "a-1" / "checkpoints" / "new").is_file(), "it went back"
         finish(fake, fake.folder / "a-1")
 
-    monkeypatch.setattr(remote, "job_id_of", lambda printed: (fake.here / "state").write_text("RUNNING") and "2")
+    fake.program("sbatch", "#!/bin/sh\necho x >> '{here}/submitted'\necho RUNNING > '{here}/state'\necho 2\n")
     watched(fake, job, Recorder(), monkeypatch, start)
     assert (fake.here / "submitted").read_text() == "x\nx\n"
 
