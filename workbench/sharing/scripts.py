@@ -32,11 +32,14 @@ CURVE = """\
 # Step -> loss of the student; "control" is the other variant.
 recorder.series("student", "loss")
 """
-WHERE = ("It needs Stillhouse {version} in the environment: `pip install .` in the project's folder, or run it there.")
+WHERE = ("It needs Stillhouse {version} in the environment: `pip install .` in the project's folder, or keep this file there.")
 
 
 def script(config: ExperimentConfig) -> str:
-    """Return a Python script that runs a configuration and prints what was measured; run it from the project's folder."""
+    """Return a Python script that runs a configuration and prints what was measured.
+
+    It runs where Stillhouse is installed, or from a file in the project's folder.
+    """
     name = config.name or "experiment"
     note = textwrap.fill(WHERE.format(version=__version__), 100)
     body = textwrap.indent(f"{RUN.format(name=name)}{SHOW}", "    ")
