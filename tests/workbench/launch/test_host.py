@@ -35,7 +35,8 @@ def test_a_command_keeps_its_words_and_profiles_may_print(fake: FakeHost) -> Non
     assert fake.calls() == ["far bash -l -s"], "no word of the command is seen by the account's shell"
 
 
-def test_files_with_awkward_names_go_there_and_come_back(fake: FakeHost, tmp_path: Path) -> None:
+def test_files_with_awkward_names_go_there_and_come_back(fake: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSYNC_OLD_ARGS", "1")  # as releases before 3.2.4 pass names on
     source, back, there = tmp_path / AWKWARD, tmp_path / f"back {AWKWARD}", tmp_path / f"there {AWKWARD}"
     source.mkdir()
     (source / AWKWARD).write_bytes(bytes(300_000))
