@@ -41,16 +41,15 @@ from workbench import paths
 from workbench.error_mapping import memory_error
 from workbench.inference import wire
 from workbench.inference.model_pool import ModelPool, free_memory
+from workbench.inference.stepper_pool import StepperPool
 from workbench.processes import offer_memory
 
 if TYPE_CHECKING:
     from core.chains.on_demand import Method
     from core.classification.examples import ExampleKind
-    from core.methods.stepping import Stepper
 
-MOST_STEPPERS = 2  # trainings that are held between two steps, each with its models in memory
 FLUSH_SECONDS = 0.05  # between two pieces of an answer: no eye sees more of them, and each costs both processes time
-TIDY_SECONDS = 30.0  # between two looks for models that nobody uses
+TIDY_SECONDS = 30.0  # between two looks for models and trainings that nobody uses
 # Operations on models of the pool; the others load their own.
 POOLED = ("info", "generate", "read", "lens", "next_token", "example", "blanks", "classes", "preview")
 
@@ -102,11 +101,10 @@ class Server:
     def __init__(self, requests: BinaryIO, messages: BinaryIO) -> None:
         self._requests, self._messages_out = requests, messages
         self._write_lock = threading.Lock()
-        self._pool, self._cores = ModelPool(), Cores(torch.get_num_threads())
+        self._pool, self._steppers, self._cores = ModelPool(), StepperPool(), Cores(torch.get_num_threads())
         # Held by exports and by trial steps of training: torch's exporter and its optimisers share a state of the process, and two
         # exports at once would spoil each other's times and need the memory of both.
         self._alone = threading.Lock()
-        self._steppers: dict[str, Stepper] = {}  # by the digest of their configuration, the one that was used last at the end
         self._cancelled: dict[int, threading.Event] = {}
         self._operations: dict[str, Callable[..., Iterator[Message]]] = {
             "info": self._info, "generate": self._generate, "read": self._read, "lens": self._lens, "next_token": self._next_token,
@@ -125,6 +123,7 @@ class Server:
                 continue
             if op == "release":
                 self._pool.drop_idle(0)
+                self._steppers.drop_idle(0)
                 continue
             self._cancelled[number] = threading.Event()
             threading.Thread(target=self._answer, args=(number, op, request), name=f"{op} {number}", daemon=True).start()
@@ -156,6 +155,7 @@ class Server:
         while True:
             time.sleep(TIDY_SECONDS)
             self._pool.drop_idle()
+            self._steppers.drop_idle()
 
     def _send(self, number: int, message: Message) -> None:
         with self._write_lock:
@@ -276,28 +276,8 @@ class Server:
             yield _value(plan.plan(parse_recipe(config), measure=measure).to_dict())
 
     def _step(self, _cancelled: threading.Event, config: dict[str, Any], number: int) -> Iterator[Message]:
-        from core.methods.stepping import Stepper
-
-        parsed = parse_recipe(config)
-        key = parsed.digest()
         with self._alone, self._cores.share():
-            stepper = self._steppers.pop(key, None)
-            if stepper is not None and stepper.number >= number:  # somebody is further: the steps are the same again
-                stepper.close()
-                stepper = None
-            if stepper is None:
-                while len(self._steppers) >= MOST_STEPPERS:
-                    self._steppers.pop(next(iter(self._steppers))).close()
-                stepper = Stepper(parsed, catalog.load)
-            try:
-                step = stepper.step()
-                while step.number < number:
-                    step = stepper.step()
-            except BaseException:
-                stepper.close()
-                raise
-            self._steppers[key] = stepper
-        yield _value(asdict(step))
+            yield _value(asdict(self._steppers.step(parse_recipe(config), number)))
 
     def _make_size(self, _cancelled: threading.Event, chain: dict[str, str], target: dict[str, Any], folder: str,
                    method: Method | None, alpha: float | None) -> Iterator[Message]:

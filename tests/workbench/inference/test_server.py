@@ -48,28 +48,3 @@ def test_models_note_sentences_side_by_side_until_they_are_stopped(tmp_path: Pat
     next(some)
     stop.set()
     assert len([each for each in some if each["kind"] == "note"]) == 1  # the other reader's of the same sentence
-
-
-def test_steps_are_kept_between_calls_and_taken_again_for_who_is_behind(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("\n".join(f"The film number {number} was quite good, and then it was not." for number in range(60)))
-    recipe = {"teacher": {"model": str(save_chat_model(tmp_path / "tiny", layers=4))}, "student": {"layers": 2},
-              "data": {"source": str(tmp_path / "text.txt"), "block_length": 16},
-              "train": {"max_steps": 5, "per_device_train_batch_size": 2, "device": "cpu", "warmup_ratio": 0}}
-    engine = Server(io.BytesIO(), io.BytesIO())
-
-    def step(number: int, **changes: object) -> dict:
-        message, = engine._step(threading.Event(), {**recipe, **changes}, number)
-        return message["value"]
-
-    first, second = step(1), step(2)
-    assert (first["number"], second["number"]) == (1, 2) and first["loss"] != second["loss"]
-    held, = engine._steppers.values()
-    assert step(3)["number"] == 3 and list(engine._steppers.values()) == [held]
-    again = step(2)  # somebody who is behind
-    assert [again[key] for key in ("loss", "update", "weights")] == pytest.approx([second[key] for key in ("loss", "update", "weights")])
-    assert again["after"] == pytest.approx(second["after"]) and again["text"] == second["text"]
-    for seed in (1, 2):
-        step(1, name=f"other-{seed}", losses={"temperature": 1.0 + seed})
-    assert len(engine._steppers) == server.MOST_STEPPERS
-    for stepper in engine._steppers.values():
-        stepper.close()
