@@ -14,7 +14,7 @@ from core.errors import DataError
 from core.evaluation.statistics import Estimate
 from core.evaluation.teacher_help import TeacherHelp
 from tests.pages.conftest import answered, button, fault_free, texts, written
-from workbench.inference.client import EngineLostError
+from workbench.inference.engine_process import EngineLostError
 from workbench.screens.shared import background
 from workbench.store import Store
 

@@ -1,4 +1,4 @@
-"""The process in which models answer: `python -m workbench.inference.server`, started by `workbench.inference.client`.
+"""The process in which models answer: `python -m workbench.inference.server`, started by `workbench.inference.engine_process`.
 
 It reads requests from standard input and writes messages to standard output (`workbench.inference.wire`); standard error is its
 log. One thread a request. It ends when its input does, that is, with the application, however that ends.

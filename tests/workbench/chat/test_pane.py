@@ -15,7 +15,7 @@ from tests.workbench.chat.test_turns import ANSWER, CARD
 from workbench.chat import markup, pane, turns
 from workbench.chat.sessions import ChatHistory, Tabs
 from workbench.inference import client
-from workbench.inference.client import EngineLostError
+from workbench.inference.engine_process import EngineLostError
 from workbench.inference.wire import Loaded, Piece
 from workbench.store.references import role
 

@@ -1,18 +1,12 @@
 """The engine process: streams, stops, dies, comes back, and ends with its application."""
 
 import os
-import queue
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -21,15 +15,14 @@ from core.config import DataSpec
 from core.errors import CompatibilityError, ConfigError, DataError, ModelNotFoundError
 from core.recipes import parse_recipe
 from core.system import reach
-from core.system.paths import PROJECT
 from tests.core.chat_models import save_chat_model
 from tests.core.export.encoders import save_encoder
 from tests.waiting import wait_until
-from workbench.inference.client import Engine, EngineLostError, Generation, _Request
+from workbench.inference.client import Engine, Generation
+from workbench.inference.engine_process import EngineLostError
 from workbench.inference.wire import Answer, Loaded, Piece
 
 QUESTION = [{"role": "user", "content": "Is it good?"}]
-ANSWER = Answer("It is good.", 3, 5, 0, 0.1, 30.0, "end")
 ENDLESS = {"max_new_tokens": 10**6, "sampling_temperature": 1.0, "seed": 3}
 
 
@@ -82,23 +75,6 @@ def test_the_first_token_does_not_wait_for_the_others(engine, folders) -> None:
     generation = iter(engine.generate(folders["teacher"], QUESTION, **ENDLESS))
     next(generation)
     assert next(generation).tokens < 1000
-
-
-class Prompt:
-    """A process that has said everything before anybody reads."""
-
-    def send(self, op: str, arguments: Mapping[str, Any], inbox: queue.SimpleQueue[dict[str, Any]]) -> int:
-        for text, tokens in (("It", 1), (" is", 2), (" good.", 3)):
-            inbox.put({"id": 1, "kind": "piece", "text": text, "tokens": tokens})
-        inbox.put({"id": 1, "kind": "answer", **asdict(ANSWER)})
-        return 1
-
-    def forget(self, number: int) -> None:
-        assert number == 1
-
-
-def test_a_reader_that_lags_gets_longer_pieces() -> None:
-    assert list(Generation(_Request(Prompt(), "generate", {}))) == [Piece("It is good.", 3), ANSWER]
 
 
 def test_the_card_is_that_of_the_loaded_weights(engine, folders) -> None:
@@ -208,36 +184,6 @@ def test_one_process_whoever_asks_first_and_close_frees_whoever_waits(folders) -
     assert not psutil.pid_exists(next(iter(pids)))
     with pytest.raises(EngineLostError):
         engine.info(folders["student"])
-
-
-def test_it_ends_when_its_application_is_killed(folders) -> None:
-    program = ("import time\nfrom workbench.inference.client import Engine\nengine = Engine(str)\n"
-               f"engine.generate({folders['student']!r}, [])\nprint(engine.pid, flush=True)\ntime.sleep(60)\n")
-    with subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as application:
-        pid = int(application.stdout.readline())
-        assert psutil.pid_exists(pid)
-        application.kill()
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-
-
-def test_answers_share_the_cores_and_small_models_take_one() -> None:
-    import torch
-
-    from workbench.inference.server import SMALL, Cores
-
-    before, cores = torch.get_num_threads(), Cores(cores=4)
-    try:
-        with cores.share(SMALL) as adjust:
-            assert torch.get_num_threads() == 4
-            with cores.share(SMALL):
-                adjust()
-                assert torch.get_num_threads() == 2
-            adjust()
-            assert torch.get_num_threads() == 4
-        with cores.share(SMALL - 1):
-            assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
 
 
 def stopped_once_loaded(generation: Generation) -> list:

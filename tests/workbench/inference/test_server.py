@@ -1,4 +1,4 @@
-"""What the engine process says of an answer while it grows."""
+"""What the engine process says of an answer while it grows, and how answers share the cores."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.generation.streaming import GeneratedToken, GenerationResult
 from core.reading.notes import BEHAVIOURS
 from core.reading.together import student_notes
 from tests.core.chat_models import save_chat_model
 from workbench.inference import server
-from workbench.inference.server import Server
+from workbench.inference.server import SMALL, Cores, Server
 
 
 class SilentStream:
@@ -48,3 +49,19 @@ def test_models_note_sentences_side_by_side_until_they_are_stopped(tmp_path: Pat
     next(some)
     stop.set()
     assert len([each for each in some if each["kind"] == "note"]) == 1  # the other reader's of the same sentence
+
+
+def test_answers_share_the_cores_and_small_models_take_one() -> None:
+    before, cores = torch.get_num_threads(), Cores(cores=4)
+    try:
+        with cores.share(SMALL) as adjust:
+            assert torch.get_num_threads() == 4
+            with cores.share(SMALL):
+                adjust()
+                assert torch.get_num_threads() == 2
+            adjust()
+            assert torch.get_num_threads() == 4
+        with cores.share(SMALL - 1):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
