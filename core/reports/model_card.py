@@ -33,7 +33,7 @@ from core.evaluation.statistics import item_interval
 from core.events import CONTROL, STUDENT, STUDENT_AFTER
 from core.loss_terms import BY_NAME, LOSS_TERMS
 from core.metrics import METRICS
-from core.reports import retention_card
+from core.reports import retention_text
 from core.reports.run_report import CorpusSummary, RunReport, TaskSummary
 from core.system.provenance import git_commit, versions
 
@@ -80,7 +80,7 @@ def model_card(config: ExperimentConfig, report: RunReport, *, variant: str = ST
 
 def _retention(report: RunReport) -> list[str]:
     """Return the section of the retention card, where there is one."""
-    return ["## What it keeps, and what it saves", retention_card.markdown(report.retention)] if report.retention else []
+    return ["## What it keeps, and what it saves", retention_text.markdown(report.retention)] if report.retention else []
 
 
 def front_matter(config: ExperimentConfig, report: RunReport, name: str, variant: str) -> dict[str, Any]:

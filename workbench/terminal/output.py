@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.evaluation.statistics import Estimate, item_interval
 from core.models.dimensions import as_record
-from core.reports import retention_card
+from core.reports import retention_text
 from core.reports.retention_card import Card
 from core.reports.run_report import RunReport
 from core.reports.specialists_report import SpecialistsSummary
@@ -117,9 +117,9 @@ def specialists_text(summary: SpecialistsSummary) -> str:
 
 def card_text(card: Card) -> str:
     """Return a retention card for people."""
-    head, rows = retention_card.table(card)
+    head, rows = retention_text.table(card)
     return "\n\n".join(["retention card", table([each.upper() for each in head], rows),
-                        *(textwrap.fill(save_request, WIDTH) for save_request in retention_card.notes(card))])
+                        *(textwrap.fill(note, WIDTH) for note in retention_text.notes(card))])
 
 
 def model_document(entry: ModelEntry) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from core.methods import run_experiment
 from core.models import catalog
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder
-from core.reports import retention_card
+from core.reports import retention_text
 from core.reports.retention_card import READING_TEACHER, STANDS_FOR_TEACHER, Card
 from tests.core.chat_models import save_chat_model
 
@@ -60,7 +60,7 @@ def test_a_student_is_compared_with_the_model_whose_notes_it_reads(tmp_path: Pat
     assert [(row.kind, row.name) for row in card.rows] == [(READING_TEACHER, teacher), ("student", STUDENT)]
     sizes = [catalog.describe(each).parameters for each in (teacher, student)]
     assert card.smaller(card.row("student")) == pytest.approx(1 - sizes[1] / sizes[0]) and sizes[1] < sizes[0]
-    assert STANDS_FOR_TEACHER[READING_TEACHER] in retention_card.notes(card)
+    assert STANDS_FOR_TEACHER[READING_TEACHER] in retention_text.notes(card)
 
 
 def test_a_student_that_is_distilled_is_compared_with_its_teacher(tmp_path: Path, few_reviews: None) -> None:

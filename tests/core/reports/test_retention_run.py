@@ -13,8 +13,9 @@ from core.events import Phase, RunWarning, ScoringTask
 from core.export import exporting
 from core.models import catalog
 from core.recorder import ListRecorder, StopRequested
-from core.reports.retention_card import Card, Score, markdown
+from core.reports.retention_card import Card, Score
 from core.reports.retention_run import CARD, SCORES, SPEED, measure_retention
+from core.reports.retention_text import markdown
 from core.reports.task_scores import Scoring
 from core.system.files import read_json, write_json
 from tests.core.chat_models import save_chat_model

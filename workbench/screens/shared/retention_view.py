@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.evaluation.statistics import Estimate
-from core.reports import retention_card
+from core.reports import retention_text
 from core.reports.retention_card import TOLERANCE, Card, Row
 from workbench.screens.shared import charts, views
 from workbench.screens.shared.downloads import download
@@ -36,9 +36,9 @@ def show(card: Card, *, name: str) -> None:
                     key=f"retained.{name}", label=f"Share of {_whose(card)} score on each task")
         kinds = {words for row in card.rows for task in card.tasks if (kept := card.retained(row, task)) and (words := kept.interval_words)}
         st.caption(f"Lines: {' or '.join(sorted(kinds))}, paired." if kinds else "One seed: no intervals.")
-    head, body = retention_card.table(card)
+    head, body = retention_text.table(card)
     views.text_table(head, body, numbers=True, label="Retention card", first_width="13rem")
-    for note in retention_card.notes(card):
+    for note in retention_text.notes(card):
         if note != card.stands_for_teacher:  # which stands above
             st.caption(views.plain(note))
     with st.container(horizontal=True):
@@ -72,7 +72,7 @@ def _headline(label: str, share: Estimate | float | None, published: float, name
     value = share.value if isinstance(share, Estimate) else share
     between = (f" Between {share.low:.1%} and {share.high:.1%} ({share.interval_words})."
                if isinstance(share, Estimate) and share.low is not None else "")
-    st.metric(label, retention_card.DASH if value is None else f"{value:.1%}", delta=f"{name}: {published:.0%}", delta_color="off",
+    st.metric(label, retention_text.DASH if value is None else f"{value:.1%}", delta=f"{name}: {published:.0%}", delta_color="off",
               delta_arrow="off", help=f"{meaning}{between}")
 
 
@@ -80,9 +80,9 @@ def retained_points(card: Card) -> pd.DataFrame:
     """Return what `charts.intervals` draws: the share of the first row's score that each row keeps of each task and of all together."""
     found: list[tuple[str, str, Estimate | None]] = []
     for task in card.tasks:
-        found += [(retention_card.task_name(task), row.title, card.retained(row, task)) for row in card.rows[1:]]
+        found += [(retention_text.task_name(task), row.title, card.retained(row, task)) for row in card.rows[1:]]
         if scores := card.published.tasks.get(task):
-            found.append((retention_card.task_name(task), card.published.name, Estimate(scores[0] / scores[1])))
+            found.append((retention_text.task_name(task), card.published.name, Estimate(scores[0] / scores[1])))
     found += [(MACRO, row.title, card.macro(row)) for row in card.rows[1:]] if card.tasks else []
     if found:
         found.append((MACRO, card.published.name, Estimate(card.published.macro[0] / card.published.macro[1])))
