@@ -28,19 +28,10 @@ from core.config import TaskSpec
 from core.data import movie_reviews, sources
 from core.data.sources import is_hub_id
 from core.errors import DataError, SetField
-from core.tasks.columns import (
-    Kind,
-    Question,
-    as_classes,
-    choose,
-    labelled,
-    open_labelled,
-    ordered_labels,
-    questions,
-    require_several,
-    short_name,
-    source_tables,
-)
+from core.tasks.columns import Kind, choose
+from core.tasks.labelled_tables import open_labelled, short_name, source_tables
+from core.tasks.labels import as_classes, labelled, ordered_labels, require_several
+from core.tasks.questions import Question, questions
 
 HOUSE_LABELS = ("negative", "positive")
 FEW_ITEMS = 100  # held-out texts; below, an interval at 95% is wider than ten points to either side

@@ -13,7 +13,7 @@ from core.data import sources
 from core.errors import DataError, ModelNotFoundError
 from core.models import catalog
 from core.system import reach
-from core.tasks.columns import open_labelled
+from core.tasks.labelled_tables import open_labelled
 from tests.core.chat_models import save_chat_model
 
 TEXT = "One text.\n\nAnother text.\n"
