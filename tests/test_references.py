@@ -25,6 +25,6 @@ def test_every_module_that_is_named_exists(module: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["README.md", "assets/lessons/any-size.md", "core/chains/interpolation.py", "core/methods/chain.py",
-                                  "core/reports/model_card.py", "workbench/screens/chain/size_view.py"])
+                                  "core/reports/citations.py", "workbench/screens/chain/size_view.py"])
 def test_substitution_is_credited_to_boomerang_distillation(path: str) -> None:
     assert "2510.05064" in (PROJECT / path).read_text(encoding="utf-8")

@@ -13,7 +13,8 @@ from core.loss_terms import BY_NAME, LOSS_TERMS, LossTerm, enumerated, keys
 from core.metrics import metric
 from core.recipes import parse_recipe
 from core.recorder import CONTROL, STUDENT
-from core.reports.model_card import cited, describe_losses
+from core.reports.citations import cited
+from core.reports.model_card import describe_losses
 from core.studies.ablation import results, variants
 
 EACH = pytest.mark.parametrize("term", LOSS_TERMS, ids=lambda term: term.name)
