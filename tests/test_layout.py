@@ -199,7 +199,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/methods/orders.py": ("tests/core/methods/test_following.py",),
     "core/methods/shardable.py": ("tests/core/training/test_sharding.py",),
     "core/training/sharded_checkpoints.py": ("tests/core/training/test_sharding.py",),
-    "core/training/sharding_trainer.py": ("tests/core/training/test_sharding.py",),
+    "core/training/sharding_trainer.py": ("tests/core/training/test_base_trainer.py",),
     "core/system/ranks.py": ("tests/core/methods/test_following.py",),
     "workbench/launch/__init__.py": ("tests/workbench/launch/test_local.py",),
     "workbench/launch/agent.py": ("tests/workbench/launch/test_local.py",),

@@ -9,7 +9,8 @@ from core.methods.run_folder import RunFolder
 from core.methods.schedule import SCORES, TIMED, Part, Schedule
 from core.methods.steps import TrainingInputs, steps_of, tokens_per_step, variants_of
 from core.recorder import STUDENT
-from core.training.base_trainer import latest_step, points_between
+from core.training.base_trainer import points_between
+from core.training.checkpoint_folders import latest_step
 
 SCORED_TOKENS = 128 * 3 * 2  # forwards and backwards, for each training item and epoch: about what a score costs
 

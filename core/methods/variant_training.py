@@ -26,7 +26,8 @@ from core.signals.source import TeacherSignals, local_teacher
 from core.students.build import Student
 from core.students.layer_maps import matched_blocks
 from core.system import ranks
-from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.base_trainer import training_arguments
+from core.training.checkpoint_folders import latest_checkpoint
 from core.training.compiling import compiled_blocks
 from core.training.distillation_trainer import HARD_LABELS_ONLY, DistillationSetup, DistillationTrainer
 from core.training.sharding import computing_together

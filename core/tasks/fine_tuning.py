@@ -37,7 +37,8 @@ from core.tasks.encoding import Feature, by_length, collate, encode
 from core.tasks.heads import check_teacher, label_order, with_head
 from core.tasks.metrics import answer_metrics, best_span, classification_metrics
 from core.tasks.trainer import Collator, Item, TaskTrainer, logits_of
-from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.base_trainer import training_arguments
+from core.training.checkpoint_folders import latest_checkpoint
 from core.training.passes import ALONE, Passes
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ What is trained on and what the loss is, subclasses say: `core.training.distilla
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,11 +33,11 @@ from core.recorder import Recorder, StopRequested
 from core.system import ranks
 from core.system.devices import memory_in_use, use_only
 from core.training import sharding
+from core.training.checkpoint_folders import STATE_FILE, step_of
 from core.training.sharding_trainer import ShardingTrainer
 from core.training.sharing import Share, share_of
 from core.training.throughput import ThroughputCallback
 
-STATE_FILE = "trainer_state.json"  # the last file of a checkpoint that Trainer writes
 EXTRA_STATE = "stillhouse.safetensors"  # in a checkpoint: what Trainer does not know of
 UNMEASURED = "unmeasured"  # in it: an evaluation at its step was stopped
 FIRST_EVALUATION = 20  # steps at most before the first point of the held-out curves
@@ -71,29 +70,6 @@ def _warmup(ratio: float) -> float:
 def points_between(interval: int, steps: int) -> int:
     """Return the points of a held-out curve before the last step, where one is due at every `interval` steps."""
     return (steps - 1) // interval + (min(interval, steps) > FIRST_EVALUATION)
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """Return the newest checkpoint that was written to its end; None where there is none."""
-    return next((path for path in sorted(directory.glob("checkpoint-*"), key=_step_of, reverse=True) if _is_complete(path)), None)
-
-
-def latest_step(directory: Path) -> int:
-    """Return the step of the newest checkpoint that was written to its end; 0 where there is none."""
-    checkpoint = latest_checkpoint(directory)
-    return _step_of(checkpoint) if checkpoint is not None else 0
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    # The file is there before all of it is: a crash or a full disk may leave it empty or cut.
-    try:
-        return isinstance(json.loads((checkpoint / STATE_FILE).read_bytes()), dict)
-    except (OSError, ValueError):
-        return False
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 class BaseTrainer(ShardingTrainer):
@@ -144,7 +120,7 @@ class BaseTrainer(ShardingTrainer):
 
     def train_from(self, checkpoint: Path | None) -> None:
         """Train to the end, or until a stop; from `checkpoint`, if there is one. At its end nothing is trained any more."""
-        if checkpoint is not None and _step_of(checkpoint) >= self._last_step():
+        if checkpoint is not None and step_of(checkpoint) >= self._last_step():
             # Trainer would take one step too many.
             self._load_from_checkpoint(str(checkpoint), self.model)
             self.state = TrainerState.load_from_json(str(checkpoint / STATE_FILE))

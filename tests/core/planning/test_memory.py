@@ -22,7 +22,8 @@ from core.recorder import STUDENT, ListRecorder
 from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.students.from_scratch import student_from_scratch
-from core.training.base_trainer import latest_checkpoint, training_arguments
+from core.training.base_trainer import training_arguments
+from core.training.checkpoint_folders import latest_checkpoint
 from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.chat_models import chat_tokenizer
 from tests.core.families import FAMILIES, family_config, is_causal

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from core.config import LossSpec, TrainSpec
 from core.errors import NonFiniteLossError
 from core.recorder import STUDENT, ListRecorder
-from core.training.base_trainer import EXTRA_STATE, BaseTrainer, latest_checkpoint, training_arguments
+from core.training.base_trainer import EXTRA_STATE, BaseTrainer, training_arguments
+from core.training.checkpoint_folders import latest_checkpoint
 
 CPU = torch.device("cpu")
 SPEC = TrainSpec(max_steps=4, device="cpu", precision="fp32", learning_rate=0.1, warmup_ratio=0.0, weight_decay=0.0, save_steps=2,
@@ -131,18 +132,6 @@ def test_sums_that_were_not_logged_are_part_of_a_checkpoint(tmp_path: Path) -> N
     assert {name: total.tolist() for name, total in other.extra_state().items()} == {"sums.hard": [12.0, 6.0, 4.0]}
     other.load_extra_state({})  # a checkpoint of an earlier release
     assert other.extra_state() == {}
-
-
-def test_the_newest_complete_checkpoint_is_taken(tmp_path: Path) -> None:
-    assert latest_checkpoint(tmp_path) is None and latest_checkpoint(tmp_path / "none") is None
-    for step, state in ((9, b"{}"), (10, None), (11, b""), (12, b'{"global_step": 12, "log_hi'), (13, bytes(16)), (14, b"[]")):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if state is not None:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_bytes(state)
-    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
-    (tmp_path / "checkpoint-100").mkdir()
-    (tmp_path / "checkpoint-100" / "trainer_state.json").write_text("{}")
-    assert latest_checkpoint(tmp_path) == tmp_path / "checkpoint-100", "by number, not by name"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -12,7 +12,7 @@ from core.config import TrainSpec
 from core.errors import CompatibilityError, ConfigError, SetField
 from core.methods.shardable import require_one_model
 from core.models import catalog
-from core.training.base_trainer import latest_checkpoint
+from core.training.checkpoint_folders import latest_checkpoint
 from core.training.sharded_checkpoints import is_sharded_checkpoint
 from core.training.sharding import any_sharded
 from tests.core.chat_models import save_chat_model
