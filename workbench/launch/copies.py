@@ -119,8 +119,11 @@ def restore_json(text: str, paths: Mapping[str, str]) -> str:
 
 
 def restore_documents(directory: Path, paths: Mapping[str, str]) -> None:
-    """Write the paths of this machine into what a run has left: reports, cards, recipes; models and checkpoints hold none."""
-    for path in [path for pattern in ("*.json", "*.jsonl", "*.yaml") for path in directory.rglob(pattern)]:
+    """Write the paths of this machine into what a run has left: reports, cards, recipes.
+
+    Models and checkpoints hold none. Records stay as they are: who reads them is at a byte of the file (`workbench.launch.records`).
+    """
+    for path in [path for pattern in ("*.json", "*.yaml") for path in directory.rglob(pattern)]:
         if path.name == PATHS or path.is_symlink() or "checkpoints" in path.relative_to(directory).parts:
             continue
         before = path.read_text(encoding="utf-8")

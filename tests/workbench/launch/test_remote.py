@@ -250,10 +250,12 @@ def watched(fake: FakeHost, job: Job, recorder: Recorder, monkeypatch: pytest.Mo
 def test_a_run_that_has_ended_is_here_whole_names_this_machine_and_is_gone_there(
         fake: FakeHost, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder, run = Recorder(), fake.folder / "a-1"
-    report = watched(fake, job, recorder, monkeypatch, lambda: finish(fake, run))
+    early = RunWarning(f"early in {run}")
+    report = watched(fake, job, recorder, monkeypatch, lambda: RecordsWriter(run / "ranks").event(early), nothing_more,
+                     lambda: finish(fake, run))
     assert report.output_dir == str(job.directory / "student")
     assert recorder.series("student", "loss") == {2: 1.0}
-    assert [warning.message for warning in recorder.of(RunWarning)] == [f"seen in {job.directory}/student"]
+    assert [warning.message for warning in recorder.of(RunWarning)] == [f"early in {job.directory}", f"seen in {job.directory}/student"]
     assert (job.directory / "student" / "recipe.yaml").read_text() == job.config.to_yaml()
     assert not (job.directory / "checkpoints").exists() and (job.directory / "log.txt").read_text() == "of the watcher"
     assert not run.exists() and any(fake.folder.glob("inputs/*/teacher"))
