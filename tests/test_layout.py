@@ -68,6 +68,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "core/data/template_renderer.py": ("tests/core/data/test_template_limits.py",),
     "core/planning/inputs.py": ("tests/core/planning/test_plan.py",),
     "core/planning/models.py": ("tests/core/planning/test_plan.py",),
+    "core/planning/requirements.py": ("tests/core/planning/test_plan.py",),
+    "core/planning/task_plan.py": ("tests/core/planning/test_task_dry_run.py", "tests/core/methods/test_fine_tuning.py"),
     "core/evaluation/teacher_help.py": ("tests/core/planning/test_teacher_help.py",),
     "core/planning/teacher_pilot.py": ("tests/core/planning/test_teacher_help.py",),
     "core/planning/teacher_tuning.py": ("tests/core/planning/test_teacher_help.py",),

@@ -2,15 +2,15 @@
 
 `static_plan` is instant and needs no torch: it reads file headers and does arithmetic (`core.planning.memory`), for forms.
 `plan` continues from there: it opens the device, loads the teacher, packs the data and, if requested, trains for a few steps
-(`core.planning.dry_run`). What may stand in the way is in `core.planning.preflight`.
+(`core.planning.dry_run`). What may stand in the way is in `core.planning.preflight`, what comes out in `core.planning.requirements`.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from core.config import (
     BridgeConfig,
@@ -21,72 +21,28 @@ from core.config import (
     ReadingConfig,
     SpecialistsConfig,
     StudentSpec,
-    TrainSpec,
     total_steps,
 )
 from core.data import sources
-from core.errors import DeviceError, ModelError, NetworkError
+from core.errors import ModelError, NetworkError
 from core.evaluation.teacher_help import TeacherHelp
 from core.methods.room import stored_bytes
 from core.models import catalog, compatibility
-from core.models.entries import LoadedModel, ModelEntry
+from core.models.entries import LoadedModel
 from core.models.header import precision_of
 from core.planning import memory, preflight
 from core.planning.ensembles import check_ensemble, check_ensemble_teacher
 from core.planning.inputs import check_local_reading_tasks, counted, planned_inputs
-from core.planning.memory import Memory
-from core.planning.models import ModelSize, PlannedModels, described, planned_models, size_of, summary
-from core.planning.preflight import Check, PreflightReport
+from core.planning.models import ModelSize, PlannedModels, described, planned_models, size_of
+from core.planning.preflight import PreflightReport
+from core.planning.requirements import Plan, compute_bytes, computes_on_gpu, concluded
 from core.planning.specialists import check_specialists
-from core.students.layer_maps import LayerMap
+from core.planning.task_plan import measured_task_plan, task_plan
 from core.system import machine
 from core.system.units import GIB
 
 if TYPE_CHECKING:
     from core.methods.steps import TrainingInputs
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run will need. None stands for what is not known (yet).
-
-    Attributes:
-        fits: whether every check holds.
-        layer_map: None for a fresh model, and before importance is measured.
-        tokens_per_step: of one optimiser step, padding included.
-        processes: that share each step.
-        total_steps: optimiser steps of each variant; without ``max_steps`` it takes packed data to know.
-        counted_share: share of the training tokens (0-1) that count in the loss; it takes packed data to know.
-        memory: the estimate in bytes, of each GPU or of all processes on the processor; in a static plan ``auto`` precision counts as fp32.
-        memory_available: bytes free on the device; in a static plan None for a GPU.
-        disk_bytes: what the run's folder grows to, in bytes.
-        seconds: of training and evaluation of all variants, projected from `measured_steps` real steps of each variant;
-            GPUs are taken to share a step without loss.
-        tokens_per_second: of the student's training steps.
-        teacher_help: what the teacher knows of the held-out text beside the student; None where it was not measured.
-    """
-
-    fits: bool = False
-    checks: tuple[Check, ...] = ()
-    teacher: ModelSize | None = None
-    student: ModelSize | None = None
-    trainable_parameters: int | None = None
-    layer_map: LayerMap | None = None
-    tokens_per_step: int = 0
-    processes: int = 1
-    total_steps: int | None = None
-    counted_share: float | None = None
-    memory: Memory | None = None
-    memory_available: int | None = None
-    disk_bytes: int | None = None
-    seconds: float | None = None
-    measured_steps: int = 0
-    tokens_per_second: float | None = None
-    teacher_help: TeacherHelp | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self) | {"teacher_help": self.teacher_help.to_dict() if self.teacher_help is not None else None}
 
 
 def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> Plan:
@@ -98,7 +54,7 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     """
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
-        return _task_plan(config, found)
+        return task_plan(config, found)
     if isinstance(config, EnsembleConfig | SpecialistsConfig):
         return _classifiers_plan(config, found)
     whole, config = config, first_step(config)
@@ -114,10 +70,10 @@ def static_plan(config: ExperimentConfig, *, read_tokenizers: bool = False) -> P
     preflight.check_processes(found, config.train)
     if models is not None and here == "cpu":
         available = machine.memory_available()
-        found.take("memory", lambda: preflight.require_memory(config, models.teacher, models.student, _compute_bytes(config.train),
+        found.take("memory", lambda: preflight.require_memory(config, models.teacher, models.student, compute_bytes(config.train),
                                                               available))
         planned = replace(planned, memory_available=available)
-    return _concluded(planned, found)
+    return concluded(planned, found)
 
 
 def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedModel] = catalog.load) -> Plan:
@@ -134,8 +90,8 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
 
     found = PreflightReport()
     if isinstance(config, FineTuneConfig):
-        planned = _task_plan(config, found)
-        return _measured_task(config, found, planned, load) if measure and found.hold else planned
+        planned = task_plan(config, found)
+        return measured_task_plan(config, found, planned, load) if measure and found.hold else planned
     if isinstance(config, EnsembleConfig | SpecialistsConfig):
         return _classifiers_plan(config, found)
     whole, config = config, first_step(config)
@@ -145,7 +101,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
     device = found.take("device", lambda: resolve_device(config.train.device))
     preflight.check_processes(found, config.train)
     if models is None or device is None:
-        return _concluded(planned, found)
+        return concluded(planned, found)
     dtype = resolve_precision(config.train.precision, device)
     found.tell("device", f"Computes on {device} in {str(dtype).removeprefix('torch.')}.")
     available, on_gpu = int(memory_available(device) * GIB), device.type != "cpu"
@@ -155,7 +111,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
 
     if config.train.sharding != "none":  # one process, as this one is, would load it whole
         found.tell("rehearsal", "Nothing is loaded or tried: the weights are shared out among the processes of the run.")
-        return _concluded(planned, found)
+        return concluded(planned, found)
 
     # Nothing is loaded that would not fit.
     inputs = planned_inputs(config, found, load, device, dtype) if found.hold else None
@@ -182,7 +138,7 @@ def plan(config: ExperimentConfig, *, measure: bool, load: Callable[..., LoadedM
                 seconds *= 1.5 * config.evaluation.ensemble_seeds
             planned = replace(planned, seconds=seconds, measured_steps=timings.steps, tokens_per_second=timings.tokens_per_second)
         planned = replace(planned, teacher_help=_teacher_help(found, inputs))
-    return _concluded(planned, found)
+    return concluded(planned, found)
 
 
 def _classifiers_plan(config: EnsembleConfig | SpecialistsConfig, found: PreflightReport) -> Plan:
@@ -191,7 +147,7 @@ def _classifiers_plan(config: EnsembleConfig | SpecialistsConfig, found: Preflig
         check_ensemble(config, found)
     else:
         check_specialists(config, found)
-    return _concluded(Plan(total_steps=config.train.max_steps), found)
+    return concluded(Plan(total_steps=config.train.max_steps), found)
 
 
 def _teacher_help(found: PreflightReport, inputs: TrainingInputs) -> TeacherHelp | None:
@@ -205,84 +161,6 @@ def _teacher_help(found: PreflightReport, inputs: TrainingInputs) -> TeacherHelp
     if measured is not None and measured.verdict != "helps":
         found.warn("teacher's lead", str(measured), "Fine-tune the teacher on this text first, or take one that knows it.")
     return measured
-
-
-def _task_plan(config: FineTuneConfig, found: PreflightReport) -> Plan:
-    """Return what fine-tuning needs, from headers: an encoder, a teacher that knows the task, the data, the device."""
-    reference, spec = config.student.model, config.teacher
-    assert reference is not None, "FineTuneConfig refuses others"
-    def encoder() -> ModelEntry:
-        entry = compatibility.require_encoder(described(reference, "student.model"))
-        if config.task.kind != "auto":
-            compatibility.require_head_for(entry, config.task.kind)
-        return entry
-
-    start = found.take("student", encoder, lambda model: f"Begins as {summary(model)}")
-    teacher = found.take("teacher", lambda: compatibility.require_task_teacher(described(spec.model, "teacher.model")),
-                         summary) if spec is not None else None
-    found.take("text", lambda: preflight.require_task_source(config.task))
-    here = found.take("device", lambda: preflight.require_device(config.train.device), "Computes on {}.".format)
-    preflight.check_processes(found, config.train)
-    if config.train.report_to:
-        found.take("trackers", lambda: preflight.require_trackers(config.train.report_to))
-    planned = Plan(tokens_per_step=config.train.per_device_train_batch_size * config.train.gradient_accumulation_steps
-                   * config.task.max_length, total_steps=config.train.max_steps, processes=preflight.processes_of(config.train),
-                   teacher=size_of(teacher))
-    if start is not None:
-        origins = (entry.header for entry in (teacher, start) if entry is not None)
-        disk_bytes = memory.disk(config, memory.shape_of(start), precision_of(config.train.save_precision, *origins))
-        found.take("disk", lambda: preflight.require_disk(disk_bytes))
-        planned = replace(planned, student=ModelSize(config.name or "student", start.parameters, start.layers), disk_bytes=disk_bytes,
-                          trainable_parameters=memory.trainable(memory.shape_of(start), config.student.lora))
-        reads = min(entry.context for entry in (start, teacher) if entry is not None)
-        found.tell("block length", compatibility.describe_task_length(config.task, reads))
-        planned = _task_memory(config, found, planned, start, teacher, min(config.task.max_length, reads), here)
-    return _concluded(planned, found)
-
-
-def _measured_task(config: FineTuneConfig, found: PreflightReport, planned: Plan, load: Callable[..., LoadedModel]) -> Plan:
-    """Return the plan with the time of a few real steps, once models and items are loaded."""
-    from core.planning.task_dry_run import describe_items, dry_run_task, warn_of_items
-    from core.system.devices import resolve_device, resolve_precision
-    from core.tasks.data import load_task
-
-    device = found.take("device", lambda: resolve_device(config.train.device), "Computes on {}.".format)
-    task = found.take("text", lambda: load_task(config.task), describe_items)
-    if device is None or task is None:
-        return _concluded(planned, found)
-    import torch
-
-    dtype, spec = resolve_precision(config.train.precision, device), config.teacher
-    start = found.take("student", lambda: load(config.student.model, device=device, dtype=torch.float32, needs_head=False),
-                       lambda loaded: f"Begins as {summary(loaded.entry)}")
-    teacher = found.take("teacher", lambda: load(spec.model, device=device, dtype=dtype),
-                         lambda loaded: summary(loaded.entry)) if spec is not None else None
-    if start is None or not found.hold:
-        return _concluded(planned, found)
-    warn_of_items(task, found)
-    timings = found.take("rehearsal", lambda: dry_run_task(config, start, teacher, task, dtype))
-    if timings is not None:
-        items, shared = len(task.train), planned.processes if device.type == "cuda" else 1
-        planned = replace(planned, seconds=timings.seconds(config, items, len(task.validation)) / shared, measured_steps=timings.steps,
-                          tokens_per_second=timings.tokens_per_second, total_steps=total_steps(config.train, items))
-    return _concluded(planned, found)
-
-
-def _task_memory(config: FineTuneConfig, found: PreflightReport, planned: Plan, start: ModelEntry, teacher: ModelEntry | None,
-                 length: int, here: str | None) -> Plan:
-    """Return the plan with the memory of a step over items of `length` tokens.
-
-    A task's head has a few outputs for each item: next to a language head's they count as none.
-    """
-    config = config.model_copy(update={"task": config.task.model_copy(update={"max_length": length})})
-    student = replace(memory.shape_of(start), vocabulary=1)
-    sizes = config, memory.shape_of(teacher) if teacher is not None else None, student, _compute_bytes(config.train)
-    planned = replace(planned, memory=memory.memory(*sizes, on_gpu=_on_gpu(config.train), processes=planned.processes))
-    if here == "cpu":
-        available = machine.memory_available()
-        found.take("memory", lambda: preflight.require_memory(*sizes, available))
-        planned = replace(planned, memory_available=available)
-    return planned
 
 
 def first_step(config: ExperimentConfig) -> ExperimentConfig:
@@ -339,21 +217,4 @@ def _static(config: ExperimentConfig, found: PreflightReport, models: PlannedMod
         planned, teacher=size_of(entry), layer_map=models.layer_map,
         student=ModelSize(config.name or "student", student.parameters, student.layers),
         trainable_parameters=memory.trainable(student, config.student.lora), disk_bytes=disk_bytes,
-        memory=memory.memory(config, teacher, student, _compute_bytes(train), on_gpu=_on_gpu(train), processes=planned.processes))
-
-
-def _compute_bytes(train: TrainSpec) -> int:
-    """Bytes of a number as far as the configuration tells: which format ``auto`` takes depends on the device."""
-    return 2 if train.precision == "bf16" else memory.FP32
-
-
-def _on_gpu(train: TrainSpec) -> bool:
-    """Whether a GPU will compute, as far as the system tells."""
-    try:
-        return preflight.require_device(train.device) != "cpu"
-    except DeviceError:
-        return train.device != "cpu"
-
-
-def _concluded(planned: Plan, found: PreflightReport) -> Plan:
-    return replace(planned, fits=found.hold, checks=tuple(found.by_name.values()))
+        memory=memory.memory(config, teacher, student, compute_bytes(train), on_gpu=computes_on_gpu(train), processes=planned.processes))

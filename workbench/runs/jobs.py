@@ -36,7 +36,7 @@ from workbench.store.named_files import files_of
 from workbench.store.records import ACTIVE, Run
 
 if TYPE_CHECKING:
-    from core.planning.plan import Plan
+    from core.planning.requirements import Plan
 
 LOGGER = logging.getLogger(__name__)
 WORKER = (sys.executable, "-m", "workbench.runs.worker")

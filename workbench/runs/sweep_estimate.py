@@ -13,7 +13,8 @@ from typing import Literal
 from core.config import ExperimentConfig
 from core.config.fields import flattened
 from core.errors import StillhouseError
-from core.planning.plan import Plan, static_plan
+from core.planning.plan import static_plan
+from core.planning.requirements import Plan
 from core.recipes import REPETITION_KEYS
 from workbench.runs import slots
 from workbench.runs.sweeps import PENDING, PlannedSweep

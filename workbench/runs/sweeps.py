@@ -31,7 +31,7 @@ from workbench.store.store import default_name
 from workbench.store.sweeps import Sweep, SweepRun
 
 if TYPE_CHECKING:
-    from core.planning.plan import Plan
+    from core.planning.requirements import Plan
 
 KEPT = ("hidden", "top_k", "sampled")  # forms of a teacher's answers that one run can read after another
 PENDING: tuple[Status, ...] = ("queued", *ACTIVE)

@@ -24,7 +24,7 @@ from workbench.store import references
 
 if TYPE_CHECKING:
     from core.models.entries import ModelEntry
-    from core.planning.plan import Plan
+    from core.planning.requirements import Plan
 
 RECIPE = ASSETS / "recipes" / "house-sentiment.yaml"  # the source of everything that is not in the form
 STAGE2 = ASSETS / "recipes" / "house-sentiment-stage2.yaml"  # with its weights and temperature

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from core.evaluation.classes import ClassShare
     from core.export.exporting import Exported
     from core.models.entries import ModelEntry
-    from core.planning.plan import Plan
+    from core.planning.requirements import Plan
     from core.reports.measure import Measurement
     from core.studies.claims.claim import Claim
     from core.studies.claims.outcomes import Outcome

@@ -13,12 +13,14 @@ from core.config import ExperimentConfig, TrainSpec, total_steps
 from core.data.packing import Blocks
 from core.errors import CompatibilityError
 from core.models import catalog
-from core.planning.plan import GIB, Plan, plan, static_plan
+from core.planning.plan import plan, static_plan
+from core.planning.requirements import Plan
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder
 from core.signals.source import LocalTeacher
 from core.students.build import build_student
 from core.system import devices, machine
+from core.system.units import GIB
 from core.training.base_trainer import training_arguments
 from core.training.distillation_trainer import DistillationSetup, DistillationTrainer
 from tests.core.chat_models import chat_tokenizer, save_chat_model

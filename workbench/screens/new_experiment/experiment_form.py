@@ -35,7 +35,7 @@ from workbench.sharing import packed, restrictions
 
 if TYPE_CHECKING:
     from core.models.entries import ModelEntry
-    from core.planning.plan import Plan
+    from core.planning.requirements import Plan
 
 LINKED = ("from", "recipe", packed.KIND, packed.PACKED, packed.CHECKSUM, *packed.MAIN)
 START, URL, VALID = "starting point", "form URL", "valid draft"

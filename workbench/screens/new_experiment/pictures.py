@@ -17,7 +17,7 @@ from workbench.screens.shared import background, charts, state, views
 from workbench.screens.shared.live_plotly import live_plotly
 
 if TYPE_CHECKING:
-    from core.planning.plan import Plan
+    from core.planning.requirements import Plan
 
 TOKENS_SHOWN = 12
 PROMPT = "Write a positive one-line review."

@@ -22,7 +22,7 @@ from workbench.screens.shared import background, state, views
 from workbench.store import references
 
 if TYPE_CHECKING:
-    from core.planning.plan import Plan
+    from core.planning.requirements import Plan
 
 # Beside which field a failed check is shown.
 PLACES = {"teacher": "teacher.model", "objective": "teacher.model", "student": "student.layers", "writer": "bridge.model",
