@@ -16,30 +16,29 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core.config.base import MAX_POSITIONS
 from core.errors import CompatibilityError, CorruptModelError, ModelError, ModelNotFoundError
 from core.models import checkpoints, gguf, hub, image_networks, pypi, text_networks
 from core.models.architectures import ArchitectureSpec, architecture_of, label_names
 from core.models.ensembles import EnsembleReference, ensemble_model, parse_ensemble, require_one_kind, require_same_tokens
 from core.models.entries import Kind, LoadedModel, ModelEntry
+from core.models.folder_documents import licence_and_description, trained_length
 from core.models.header import ModelHeader, read_model_header
 from core.models.loading import model_from_pretrained, require_memory, require_size, tokenizer_from_pretrained
-from core.models.model_files import read_json, refuse_damaged
+from core.models.model_files import refuse_damaged
 from core.system import reach
 from core.system.devices import resolve_precision
 from core.system.files import atomic_directory
 from core.system.paths import HOUSE_MODELS, models_dir
-from core.system.plain_data import MAX_CHARACTERS, PlainDataError, parse_yaml
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 def entries() -> list[ModelEntry]:
     """Return the house models, then the packaged ones, downloaded or not; without those that are broken, as `describe` explains."""
@@ -132,10 +131,8 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     require_memory(describe(reference).parameters, dtype, device, reference)
     entry = fetch(reference)
     assert entry.path is not None, "what was fetched is present"
-    if entry.task == "image_classification":
-        return _loaded_image_network(entry, device)
-    if entry.architecture == text_networks.MODEL_TYPE:
-        return _loaded_text_network(entry, device)
+    if entry.architecture in (image_networks.MODEL_TYPE, text_networks.MODEL_TYPE):
+        return _loaded_small_network(entry, device)
     folder = _converted(entry, entry.path) if entry.kind == "gguf" else entry.path
     require_size(folder, entry.task, entry.parameters, reference)
     model, report = model_from_pretrained(
@@ -155,22 +152,17 @@ def load(reference: str, device: torch.device | str = "cpu", dtype: torch.dtype 
     return LoadedModel(model, tokenizer_from_pretrained(folder), entry, frozenset(wrong))
 
 
-def _loaded_image_network(entry: ModelEntry, device: torch.device) -> LoadedModel:
-    """Load a network for images, which has no tokenizer: whatever reads texts refuses its task before it looks for one."""
+def _loaded_small_network(entry: ModelEntry, device: torch.device) -> LoadedModel:
+    """Load a network for images or a deep averaging network.
+
+    One for images has no tokenizer: whatever reads texts refuses its task before it looks for one.
+    """
     import torch
 
-    assert entry.path is not None, "a network for images is a folder"
+    assert entry.path is not None, "a small network is a folder"
     model = model_from_pretrained(entry.path, entry.task, torch.float32, use_safetensors=True, local_files_only=True)
-    return LoadedModel(model.to(device).eval(), cast("PreTrainedTokenizerBase", None), entry)
-
-
-def _loaded_text_network(entry: ModelEntry, device: torch.device) -> LoadedModel:
-    """Load a deep averaging network with its tokenizer."""
-    import torch
-
-    assert entry.path is not None, "a network for texts is a folder"
-    model = model_from_pretrained(entry.path, entry.task, torch.float32, use_safetensors=True, local_files_only=True)
-    return LoadedModel(model.to(device).eval(), tokenizer_from_pretrained(entry.path), entry)
+    tokenizer = None if entry.task == "image_classification" else tokenizer_from_pretrained(entry.path)
+    return LoadedModel(model.to(device).eval(), cast("PreTrainedTokenizerBase", tokenizer), entry)
 
 
 def no_language_head_error(reference: str, architecture: ArchitectureSpec) -> CompatibilityError:
@@ -213,13 +205,13 @@ def _packaged(model: pypi.PackagedModel) -> ModelEntry:
 
 
 def _folder(path: Path, name: str, kind: Kind) -> ModelEntry:
-    licence, description = _card(path)
+    licence, description = licence_and_description(path)
     if image_networks.is_image_network(path):
         return _image_network(path, name=name, kind=kind, licence=licence, description=description)
     if text_networks.is_text_network(path):
         return _with_tokenizer(_text_network(path, name=name, kind=kind, licence=licence, description=description), path)
     entry = _entry(read_model_header(path), name=name, kind=kind, licence=licence, source=str(path), present=True, path=path,
-                   description=description, trained_length=_trained_length(path))
+                   description=description, trained_length=trained_length(path))
     return _with_tokenizer(entry, path)
 
 
@@ -270,16 +262,6 @@ def _text_network(path: Path, *, name: str, kind: Kind, licence: str, descriptio
         name=name, kind=kind, architecture=text_networks.MODEL_TYPE, layers=len(sizes.hidden), hidden=sizes.embedding, heads=0,
         parameters=sizes.counts.total, vocabulary=sizes.vocabulary, context=sizes.context, licence=licence, source=str(path),
         size_bytes=sizes.size_bytes, present=True, path=path, description=description, counts=sizes.counts, task="classification")
-
-
-def _trained_length(folder: Path) -> int | None:
-    """Return the trained length from the record that Stillhouse saves with a model; None where there is none, or one of a labelled task."""
-    try:
-        config = read_json(folder / "stillhouse.json")["config"]
-        length = config["data"]["block_length"]
-    except (CorruptModelError, KeyError, TypeError):
-        return None
-    return length if isinstance(length, int) and 0 < length <= MAX_POSITIONS and not config.get("task") else None
 
 
 def _file(path: Path, name: str) -> ModelEntry:
@@ -343,23 +325,3 @@ def _require_computes(model: PreTrainedModel, reference: str) -> None:
 
     with refuse_damaged(f"The model '{reference}' computes nothing from two tokens, so its files"), torch.inference_mode():
         model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device))
-
-
-def _card(folder: Path) -> tuple[str, str]:
-    """Return the licence and first paragraph of a model card (README.md); empty where it does not say."""
-    try:
-        with (folder / "README.md").open(encoding="utf-8-sig") as file:
-            text = file.read(MAX_CHARACTERS)
-    except (OSError, UnicodeDecodeError):
-        return "", ""
-    front, licence = re.match(r"---\n(.*?)\n---\n?", text, re.DOTALL), ""
-    if front:
-        text = text[front.end():]
-        try:
-            matter = parse_yaml(front[1])
-        except PlainDataError:  # a card is written for people: what is wrong with it is no reason to refuse the model
-            matter = None
-        licence = str(matter.get("license") or "") if isinstance(matter, dict) else ""
-    paragraphs = [paragraph.strip() for paragraph in text.split("\n\n")]
-    first = next((" ".join(paragraph.split()) for paragraph in paragraphs if paragraph and paragraph[0].isalpha()), "")
-    return licence, first

@@ -42,17 +42,6 @@ def test_a_folder_is_described_and_loaded(tmp_path: Path) -> None:
     assert catalog.load(str(folder), dtype=torch.bfloat16).model.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize(("record", "length"), [
-    ('{"config": {"data": {"block_length": 64}}}', 64), ('{"config": {"data": {"block_length": "long"}}}', None),
-    ('{"config": {"data": {"block_length": 64}, "task": {"max_length": 32}}}', None), ('{"made_from": {}}', None),
-    ("[]", None), ("{", None)])
-def test_the_length_that_a_model_was_trained_on_is_read_from_its_record(record: str, length: int | None, tmp_path: Path) -> None:
-    folder = save_chat_model(tmp_path / "model")
-    assert catalog.describe(str(folder)).trained_length is None
-    (folder / "stillhouse.json").write_text(record)
-    assert catalog.describe(str(folder)).trained_length == length
-
-
 def test_house_models_are_known_by_name(house: Path) -> None:
     first, *others = catalog.entries()
     assert (first.name, first.kind, first.licence, first.description) == ("house-tiny", "house", "apache-2.0", "A tiny model for tests.")
@@ -195,13 +184,6 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
         (folder / file).write_text(json.dumps(values))
     loaded = catalog.load(str(folder))
     assert type(loaded.model).__name__ == "LlamaForCausalLM"
-
-
-@pytest.mark.parametrize("card", ["", "---", "---\n: [\n---\n", "---\nlicense: [a]\n---\n", "\xff", "# Title only\n"])
-def test_odd_model_cards_do_no_harm(card: str, tmp_path: Path) -> None:
-    folder = save_chat_model(tmp_path / "model")
-    (folder / "README.md").write_bytes(card.encode("latin-1"))
-    assert catalog.describe(str(folder)).description == ""
 
 
 def test_every_error_says_what_to_do(tmp_path: Path, house: Path) -> None:
