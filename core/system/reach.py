@@ -25,6 +25,11 @@ def limited_to(folders: Iterable[Path]) -> dict[str, str]:
     return {VARIABLE: os.pathsep.join(str(folder) for folder in folders)}
 
 
+def is_limited() -> bool:
+    """Return whether this process acts for visitors."""
+    return VARIABLE in os.environ
+
+
 def refusal(named: str) -> tuple[str, str, str] | None:
     """Return why this process does not read what a path names, as the three parts of an error; None for what it may read.
 
@@ -45,7 +50,7 @@ def allowed_addresses() -> list[str]:
 
 def address_refusal(url: str) -> tuple[str, str, str] | None:
     """Return why this process asks no server at an address, as the three parts of an error; None for one that it may ask."""
-    if VARIABLE not in os.environ or url in allowed_addresses():
+    if not is_limited() or url in allowed_addresses():
         return None
     return (f"The server at {url} is none that visitors of this app may have queried.", "An address that its owner lists was expected.",
             f"Have the owner add it to {ADDRESSES}.")
@@ -53,7 +58,7 @@ def address_refusal(url: str) -> tuple[str, str, str] | None:
 
 def host_refusal(name: str) -> tuple[str, str, str] | None:
     """Return why this process reaches no host by ssh, as the three parts of an error; None for one that it may reach."""
-    if VARIABLE not in os.environ or name in [each.strip() for each in os.environ.get(HOSTS, "").split(",")]:
+    if not is_limited() or name in [each.strip() for each in os.environ.get(HOSTS, "").split(",")]:
         return None
     return (f"The host '{name}' is none that visitors of this app may use.", "A host that its owner lists was expected.",
             f"Have the owner add it to {HOSTS}.")

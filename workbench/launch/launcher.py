@@ -127,18 +127,18 @@ class SlurmSpec(Config):
                 raise ValueError(f"{name!r} is no option of sbatch: write constraint: a100 for --constraint=a100")
         return value
 
+    @field_validator("partition", "account", "folder", "python")
+    @classmethod
+    def _one_line(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError(f"{value[:40]!r} has a line break or another character that is not printed")
+        return value
+
     @field_validator("host")
     @classmethod
     def _one_name(cls, value: str | None) -> str | None:
         if value is not None and not host.NAME.fullmatch(value):
             raise ValueError(f"{value!r} is no host of ssh: write name or user@name, and anything else in ~/.ssh/config")
-        return value
-
-    @field_validator("folder", "python")
-    @classmethod
-    def _one_line(cls, value: str | None) -> str | None:
-        if value is not None and not value.isprintable():
-            raise ValueError(f"{value!r} has signs in it that are no text")
         return value
 
     @model_validator(mode="after")

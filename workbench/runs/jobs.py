@@ -267,6 +267,7 @@ class Preview:
     commands: tuple[str, ...]
 
 
+OWNERS = ("setup", "extra", "python")  # of a launcher: what a job runs beside the run
 ELSEWHERE = ("memory", "device", "processes", "sharding")  # checks of this machine
 
 
@@ -315,8 +316,16 @@ def _require_shareable(config: ExperimentConfig, launch: SlurmSpec) -> None:
 
 
 def _require_allowed(launch: SlurmSpec | None) -> None:
-    if launch is not None and launch.host is not None and (outside := reach.host_refusal(launch.host)):
+    """Raise ConfigError where visitors submit what would run, or write, as the owner's account beyond what they may."""
+    if launch is None or not reach.is_limited():
+        return
+    outside = reach.host_refusal(launch.host) if launch.host is not None else launch.folder and reach.refusal(launch.folder)
+    if outside:
         raise ConfigError(*outside)
+    if given := [name for name in OWNERS if getattr(launch, name) != SlurmSpec.model_fields[name].default]:
+        raise ConfigError(f"The launcher's {' and '.join(given)} would act as the account of the app's owner.",
+                          "Visitors choose the partition, size and time of a job.",
+                          "Leave it out, or have the owner submit the run from the command line.")
 
 
 def _trouble(run: Run) -> str | None:

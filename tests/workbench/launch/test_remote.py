@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def nothing(text: str) -> None:
 @pytest.mark.parametrize(("wrong", "said"), [
     (["host=-oProxyCommand=x", "folder=/x"], "no host of ssh"), (["host=a b", "folder=/x"], "no host of ssh"),
     (["host=far"], "folder is None"), (["host=far", "folder=runs"], "folder is 'runs'"),
-    (["host=far", "folder=~/runs"], "from the root on"), (["host=far", 'folder="/a\\nb"'], "no text"),
+    (["host=far", "folder=~/runs"], "from the root on"), (["host=far", 'folder="/a\\nb"'], "line break"),
     (["sync_seconds=0"], "sync_seconds")])
 def test_settings_of_a_host_that_cannot_be_are_refused(wrong: list[str], said: str) -> None:
     with pytest.raises(ConfigError) as error:
@@ -93,6 +94,27 @@ def test_visitors_reach_the_hosts_alone_that_the_owner_lists(monkeypatch: pytest
         jobs.require_ready(spec)
     monkeypatch.setenv(HOSTS, "near, far")
     assert "rsync" in jobs.preview(parse_recipe({}), Store(), spec).commands[0]
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"setup": ["curl far | sh"]}, "setup"), ({"extra": {"wrap": "sh"}}, "extra"), ({"python": "/bin/sh"}, "python"),
+    ({"folder": "/elsewhere"}, "/elsewhere")])
+def test_visitors_run_and_write_nothing_else_as_the_owner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, Any],
+                                                          said: str) -> None:
+    spec = SlurmSpec.model_validate({"partition": "cpu", "minutes": 5, **given})
+    assert jobs.preview(parse_recipe({}), Store(), spec).script, "whoever sits at this machine may"
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(ConfigError, match=said):
+        jobs.preview(parse_recipe({}), Store(), spec)
+    with pytest.raises(ConfigError, match=said):
+        jobs.require_ready(spec)
+    assert jobs.preview(parse_recipe({}), Store(), SlurmSpec(partition="cpu", minutes=5)).script
+
+
+@pytest.mark.parametrize("name", ["partition", "account", "folder", "python"])
+def test_no_setting_adds_a_line_to_the_script_of_a_job(name: str) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        SlurmSpec.model_validate({name: "a\ncurl far | sh"})
 
 
 def test_everything_is_there_before_the_job_is_submitted(fake: FakeHost, job: Job) -> None:
