@@ -24,7 +24,7 @@ from core.studies.sweeps.cells import Cell, SweepSpec, cells_of, require_all, se
 from core.studies.sweeps.ranking import CellScores
 from workbench.errors import WrongStatusError
 from workbench.launch.launcher import SlurmSpec, read_spec
-from workbench.runs import jobs
+from workbench.runs import jobs, submission
 from workbench.store import Store, references
 from workbench.store.records import ACTIVE, RESUMABLE, NewRun, Run, Status
 from workbench.store.store import default_name
@@ -92,7 +92,7 @@ def plan_sweep(spec: SweepSpec, store: Store, *, skip_invalid: bool = False, pla
         if cell.config is None:
             continue
         try:
-            frozen, parents[cell.number], plans[cell.number] = jobs.checked(cell.config, store, place)
+            frozen, parents[cell.number], plans[cell.number] = submission.checked(cell.config, store, place)
         except StillhouseError as error:
             errors[cell.number] = error
         else:
@@ -119,7 +119,7 @@ def start_sweep(planned: PlannedSweep, store: Store, *, name: str | None = None,
     """
     name = name or f"{(planned.spec.config.name or default_name(planned.spec.config))[:70]}-sweep"
     require_name(name)
-    jobs.require_ready(planned.place)
+    submission.require_ready(planned.place)
     new, cells = [], []
     first: dict[str, int] = {}
     for seed in planned.spec.seeds:

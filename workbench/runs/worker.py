@@ -31,7 +31,7 @@ from workbench.errors import StoreError, WrongStatusError
 from workbench.launch.local import LocalProcesses
 from workbench.launch.watching import watch
 from workbench.processes import Process, lower_priority
-from workbench.runs import jobs
+from workbench.runs import jobs, submission
 from workbench.runs.progress import ProgressLog
 from workbench.runs.ready import await_run, import_engine
 from workbench.runs.recording import StoreRecorder
@@ -103,7 +103,7 @@ def run_worker(run_id: str, store: Store, engine: Engine | None = None, *, watch
 
 def _engine_of(run: Run, store: Store) -> Engine:
     """Return what trains a run here: this process, or several that it starts and looks after."""
-    if (launcher := jobs.launcher_of(run)) is not None:
+    if (launcher := submission.launcher_of(run)) is not None:
         return partial(watch, job=jobs.job_of(run, store), launcher=launcher)
     processes = 1 if started_together() > 1 else processes_of(run.config.train)
     if processes == 1:

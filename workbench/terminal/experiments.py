@@ -53,7 +53,7 @@ def distill(options: argparse.Namespace) -> Answer:
 
 def submit(options: argparse.Namespace) -> Answer:
     """Queue for the background, or submit to a cluster."""
-    from workbench.runs import jobs
+    from workbench.runs import jobs, submission
     from workbench.store import Store
 
     store = Store()
@@ -63,7 +63,7 @@ def submit(options: argparse.Namespace) -> Answer:
                           "Add --launcher slurm, or see what a run needs: python -m workbench plan RECIPE")
     config = read_experiment(options)
     if place is not None and options.dry_run:
-        planned = jobs.preview(config, store, place)
+        planned = submission.preview(config, store, place)
         document = {"launcher": place.launcher, "host": place.host, "script": planned.script, "commands": list(planned.commands)}
         if planned.copies is None:
             return Answer({**document, "copies": [], "by_name": []}, planned.script)

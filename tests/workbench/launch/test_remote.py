@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,6 @@ from core.models import catalog
 from core.recipes import parse_recipe
 from core.recorder import STUDENT, ListRecorder, StopRequested
 from core.reports.run_report import RunReport, StudentSummary
-from core.system.reach import HOSTS, VARIABLE
 from tests.app_process import ROOT, end_runs_of
 from tests.workbench.launch.cluster import cluster
 from tests.workbench.launch.fake_host import FakeHost, fake_host
@@ -37,7 +35,7 @@ from workbench.launch.launcher import SlurmSpec, job_id_file, read_spec
 from workbench.launch.records import RecordsWriter
 from workbench.launch.remote import RemoteSlurm
 from workbench.launch.watching import watch
-from workbench.runs import jobs
+from workbench.runs import jobs, submission
 from workbench.store import Store
 
 STEPS = 6
@@ -83,32 +81,6 @@ def test_settings_of_a_host_that_cannot_be_are_refused(wrong: list[str], said: s
     with pytest.raises(ConfigError) as error:
         settings.overridden(SlurmSpec(), wrong)
     assert said.lower() in f"{error.value.given} {error.value.expected}".lower()
-
-
-def test_visitors_reach_the_hosts_alone_that_the_owner_lists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
-    spec = SlurmSpec(host="far", folder="/x")
-    with pytest.raises(ConfigError, match="'far' is none that visitors"):
-        jobs.preview(parse_recipe({}), Store(), spec)
-    with pytest.raises(ConfigError, match="'far' is none that visitors"):
-        jobs.require_ready(spec)
-    monkeypatch.setenv(HOSTS, "near, far")
-    assert "rsync" in jobs.preview(parse_recipe({}), Store(), spec).commands[0]
-
-
-@pytest.mark.parametrize(("given", "said"), [
-    ({"setup": ["curl far | sh"]}, "setup"), ({"extra": {"wrap": "sh"}}, "extra"), ({"python": "/bin/sh"}, "python"),
-    ({"folder": "/elsewhere"}, "/elsewhere")])
-def test_visitors_run_and_write_nothing_else_as_the_owner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, Any],
-                                                          said: str) -> None:
-    spec = SlurmSpec.model_validate({"partition": "cpu", "minutes": 5, **given})
-    assert jobs.preview(parse_recipe({}), Store(), spec).script, "whoever sits at this machine may"
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
-    with pytest.raises(ConfigError, match=said):
-        jobs.preview(parse_recipe({}), Store(), spec)
-    with pytest.raises(ConfigError, match=said):
-        jobs.require_ready(spec)
-    assert jobs.preview(parse_recipe({}), Store(), SlurmSpec(partition="cpu", minutes=5)).script
 
 
 @pytest.mark.parametrize("name", ["partition", "account", "folder", "python"])
@@ -385,7 +357,7 @@ def test_a_run_of_a_host_that_is_out_of_reach_can_be_ended(fake: FakeHost) -> No
 
 def test_the_preview_says_what_is_copied_and_how(fake: FakeHost, tmp_path: Path) -> None:
     config = parse_recipe(experiment(tmp_path, "shown"))
-    planned = jobs.preview(config, Store(), SlurmSpec(host="far", folder="/scratch/me", nodes=2))
+    planned = submission.preview(config, Store(), SlurmSpec(host="far", folder="/scratch/me", nodes=2))
     assert planned.copies is not None and {Path(item.source).name for item in planned.copies.items} == {"reviews.txt", "teacher"}
     assert "#SBATCH --nodes=2\n" in planned.script and "/scratch/me/RUN/ranks/job.json" in planned.script
     assert [line.split()[0] for line in planned.commands] == ["rsync", "rsync", "rsync", "ssh", "rsync", "ssh"]

@@ -16,7 +16,7 @@ from core.models.header import precision_of
 from core.planning.teacher_tuning import fine_tuning_of_teacher
 from core.recipes import parse_recipe
 from core.system import units
-from workbench.runs import jobs
+from workbench.runs import jobs, submission
 from workbench.screens.new_experiment import wording
 from workbench.screens.shared import background, state, views
 from workbench.store import references
@@ -41,7 +41,7 @@ def static(config: ExperimentConfig, *, elsewhere: bool = False) -> tuple[Plan |
         plan = _static(_question(config))
     except StillhouseError as error:
         return None, {"bridge.model" if isinstance(config, BridgeConfig) else "teacher.model": wording.in_form(error)}
-    return plan, _failures(plan, config, jobs.ELSEWHERE if elsewhere else ())
+    return plan, _failures(plan, config, submission.ELSEWHERE if elsewhere else ())
 
 
 def _question(config: ExperimentConfig) -> str:

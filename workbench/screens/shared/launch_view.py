@@ -13,7 +13,7 @@ from core.config import ExperimentConfig
 from core.errors import ConfigError
 from workbench.launch import settings
 from workbench.launch.launcher import SlurmSpec, read_spec
-from workbench.runs import jobs
+from workbench.runs import submission
 from workbench.screens.shared import state, views
 
 HERE, CLUSTER = "this machine", "SLURM cluster"
@@ -64,13 +64,13 @@ def _host(spec: SlurmSpec) -> None:
     """Offer to look at a host before anything is sent there."""
     if spec.host is not None and st.button("Check the host", icon=":material/lan:", key="launch.check"):
         with views.errors_shown(), st.spinner(f"Connecting to {spec.host} …"):
-            jobs.require_ready(spec)
+            submission.require_ready(spec)
             st.success(f"{spec.host} has rsync, sbatch, the folder and this release of Stillhouse.", icon=":material/check:")
 
 
 def _preview(config: ExperimentConfig, spec: SlurmSpec) -> None:
     """Draw what is copied, where something is, and the script with the commands around it."""
-    planned = jobs.preview(config, state.store(), spec)
+    planned = submission.preview(config, state.store(), spec)
     if planned.copies is not None:
         st.caption(views.plain(planned.copies.text(str(spec.host))))
         if not st.toggle("Show the script", key="launch.script"):
