@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 WARM_UP_AFTER = 4.0  # seconds; leaves the processor to the first page
-IDLE_SLEEP = 0.02  # seconds between two looks at the queue of questions; Gradio's own millisecond costs 4% of a core for as long as it runs
+IDLE_SLEEP = 0.05  # seconds between two looks at the queue of questions; Gradio's own millisecond costs 4% of a core for as long as it runs
+PROGRESS_SLEEP = 0.2  # seconds between two looks at progress bars of questions; the panes have none
 
 # What the pane in the browser asks for. Gradio has sixty routes more: uploads, files, a proxy, recordings, an editor of its own source.
 USED = {
@@ -140,7 +141,7 @@ def build_pane() -> FastAPI:
 
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     blocks = build_chat().queue(default_concurrency_limit=8, max_size=64, api_open=False)
-    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = IDLE_SLEEP
+    blocks._queue.sleep_when_free, blocks._queue.progress_update_sleep_when_free = IDLE_SLEEP, PROGRESS_SLEEP
     application.add_middleware(QuietStart)
     application.add_middleware(OnlyUsed)
     gradio.mount_gradio_app(application, blocks, path="/", css=CSS, theme=THEME, footer_links=[], run_history=False, ssr_mode=False)

@@ -48,7 +48,7 @@ def test_the_form_without_a_teacher_keeps_labels_alone(term: LossTerm) -> None:
 
 @EACH
 def test_a_term_has_its_curve_and_unit(term: LossTerm) -> None:
-    figure = charts.term_losses(table(**{f"raw_per_{term.name}": [2.0, 1.0]}), weighted=False)
+    figure = charts.term_losses(table(**{f"raw_per_{term.name}": [2.0, 1.0]}), weighted=False).checked()
     assert [trace.name for trace in figure.data] == [term.label]
     assert (f"{term.label}: no unit" in figure.layout.yaxis.title.text) == (not term.unit)
     assert f"raw/{term.name}" in runs_view.OVERLAYS
@@ -63,4 +63,4 @@ def test_curves_have_colours_of_their_own() -> None:
 def test_a_term_has_its_share_of_the_total(term: LossTerm) -> None:
     other = next(each for each in LOSS_TERMS if each is not term)
     curves = table(**{"loss": [5.0], f"loss_per_{term.name}": [3.0], f"loss_per_{other.name}": [2.0]})
-    assert f"3 {term.label}" in results.terms_now(curves, masked=False)
+    assert f"3 {term.label}" in results.terms_now(charts.split(curves), masked=False)

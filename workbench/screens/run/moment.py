@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from core.recorder import STUDENT
 from workbench.screens.shared import charts, results
@@ -78,7 +77,7 @@ class Moment:
     """One run as the store has it now.
 
     Attributes:
-        table: its numbers, see `curves.Curves`.
+        table, lines: its numbers, see `curves.Curves`.
         revisions: metric -> what grows with every number of it.
         last_event: what grows with every event of the run.
     """
@@ -87,6 +86,7 @@ class Moment:
     run: Run
     table: pd.DataFrame
     revisions: dict[str, int]
+    lines: charts.Lines
     last_event: int
 
     @property
@@ -105,16 +105,12 @@ class Moment:
         return tuple(name for name in TASK_EVALUATIONS if self.ends(name) is not None)
 
     def ends(self, name: str) -> Ends | None:
-        """Return the student's first and last number of a metric, found once for each change of it; None where there is none."""
-        def find() -> Ends | None:
-            curve = charts.select(self.table, STUDENT, name)
-            if not len(curve):
-                return None
-            (first, before), (last, now) = (curve[["step", "value"]].iloc[place] for place in (0, -1))
-            return Ends(int(first), float(before), int(last), float(now))
-
-        revision = self.revisions.get(name)
-        return None if revision is None else self._shared(f"ends of {name}", revision, find)
+        """Return the student's first and last number of a metric; None where there is none."""
+        curve = self.lines.get((STUDENT, name))
+        if curve is None:
+            return None
+        first, last = ((int(curve.steps[place]), float(curve.values[place])) for place in (0, -1))
+        return Ends(*first, *last)
 
     def figure(self, name: str) -> Drawn:
         """Return a figure of `FIGURES`, drawn once for each change of its metrics."""
@@ -128,7 +124,7 @@ class Moment:
     def terms(self) -> str:
         """The student's loss at its last step in words, as `results.terms_now`; empty where that has nothing to say."""
         def words() -> str:
-            now = results.terms_now(self.table, masked=self.masked)
+            now = results.terms_now(self.lines, masked=self.masked)
             return f"At the last step: {now}." if now else ""
 
         return self._shared(TERMS, self.last_row, words)
@@ -165,14 +161,14 @@ class Moment:
         run = self.run
         return charts.Ahead(results.has_control(run), run.progress.total) if run.active and not run.builds_chain else charts.NOTHING_AHEAD
 
-    def _figure(self, name: str) -> go.Figure:
+    def _figure(self, name: str) -> charts.Plain:
         if name in LOSS_FIGURES:
             weighted, logarithmic = LOSS_FIGURES[name]
-            return charts.term_losses(self.table, weighted=weighted, logarithmic=logarithmic, masked=self.masked,
+            return charts.term_losses(self.lines, weighted=weighted, logarithmic=logarithmic, masked=self.masked,
                                       per="item" if self.task else "token", ahead=self._ahead)
         if name in (*MACHINE, *SERVED):
-            return charts.single(self.table, name)
-        return charts.evaluation(self.table, name, teacher=self._level(name), masked=self.masked, ahead=self._ahead)
+            return charts.single(self.lines, name)
+        return charts.evaluation(self.lines, name, teacher=self._level(name), masked=self.masked, ahead=self._ahead)
 
     def _shared(self, name: str, source: Any, work_out: Callable[[], Any]) -> Any:
         return SHARED.of(self.store, self.run.id).of(name, source, work_out)
@@ -182,8 +178,8 @@ def look(store: Store, run_id: str) -> Moment:
     """Look at a run as it is now. Raises RunNotFoundError."""
     run = store.run(run_id)
     last_event = store.last_event(run.id)
-    table, revisions = CURVES.of(store, run.id).look(store, run.id)
-    return Moment(store, run, table, revisions, last_event)
+    table, revisions, lines = CURVES.of(store, run.id).look(store, run.id)
+    return Moment(store, run, table, revisions, lines, last_event)
 
 
 def _digest(value: Any) -> str:

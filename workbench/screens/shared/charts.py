@@ -1,7 +1,8 @@
 """Figures: a DataFrame goes in, a plotly figure comes out; one function a figure, and nothing is read or written here.
 
 Curves arrive as a long table with the columns "arm" (the variant: student or control), ``name`` (a key of `core.metrics.METRICS`),
-``step`` (optimiser steps) and ``value`` (in the metric's unit), steps ascending within each curve.
+``step`` (optimiser steps) and ``value`` (in the metric's unit), steps ascending within each curve. The figures of a page that is
+watched take the table split into `Lines` too, and give `Plain` data: they are drawn again with every new point.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import html
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,30 @@ from core.recorder import CONTROL, STUDENT
 from workbench.screens.shared.theme import BLUE, BROWN, GREY, OLIVE, ROLE_COLOURS, ROSE, SERIES, TEAL, VIOLET
 
 Trace = dict[str, Any]  # plain data of a plotly object
+
+
+class Curve(NamedTuple):
+    """One curve: steps, ascending, and the value at each; (points,) both."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+Lines = Mapping[tuple[str, str], Curve]  # (variant, name of a metric) -> its curve, each with a point or more
+NO_CURVE = Curve(np.empty(0, dtype=np.int64), np.empty(0))
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A figure in plain data: plotly checks it, and copies every point, only where it is needed whole."""
+
+    data: list[Trace]
+    layout: Trace
+
+    def checked(self) -> go.Figure:
+        """Return the figure. Raises ValueError for what plotly does not know."""
+        return go.Figure([dict(trace) for trace in self.data], dict(self.layout))  # plotly takes a trace's type out for a moment
+
 
 POINTS = 1500  # per curve and refresh: more cannot be distinguished on a screen and cost the browser long tasks
 # Grey is the total's, copper the teacher's.
@@ -41,12 +66,18 @@ SMOOTHING_FROM = 60  # points; shorter curves are drawn as they are
 DOT_ROW, DOT_SPACING = 46, 0.22  # pixels of a line of dots; distance between two series, in lines
 
 
-def downsample(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
-    """At most `points` rows (plus the ends) that keep the lowest and the highest value of each stretch, so spikes stay visible."""
-    count = len(curve)
+def split(curves: pd.DataFrame) -> dict[tuple[str, str], Curve]:
+    """Return every curve of the table."""
+    return {(str(variant), str(name)): Curve(rows["step"].to_numpy(), rows["value"].to_numpy(dtype=float))
+            for (variant, name), rows in curves.groupby(["arm", "name"], observed=True, sort=False)}
+
+
+def downsample(curve: Curve, points: int = POINTS) -> Curve:
+    """At most `points` of them (plus the ends) that keep the lowest and the highest value of each stretch, so spikes stay visible."""
+    count = len(curve.steps)
     if count <= points:
         return curve
-    values = curve["value"].to_numpy(dtype=float)
+    values = curve.values
     stretch = -(-count // (points // 2))
     padded = np.full(-(-count // stretch) * stretch, np.nan)
     padded[:count] = values
@@ -55,7 +86,8 @@ def downsample(curve: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
     lowest = starts + np.where(np.isnan(rows), np.inf, rows).argmin(axis=1)
     highest = starts + np.where(np.isnan(rows), -np.inf, rows).argmax(axis=1)
     keep = np.unique(np.concatenate(([0], lowest, highest, [count - 1])))
-    return curve.iloc[keep[keep < count]]
+    keep = keep[keep < count]
+    return Curve(curve.steps[keep], values[keep])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +102,11 @@ class Ahead:
     control: bool = False
     steps: int | None = None
 
-    def awaits(self, curves: pd.DataFrame) -> bool:
+    def awaits(self, curves: Lines) -> bool:
         """Return whether the control has not begun; what it is measured at before its first step is the student's."""
-        return self.control and not ((curves["arm"] == CONTROL) & (curves["step"] > 0)).any()
+        return self.control and not any(variant == CONTROL and curve.steps[-1] > 0 for (variant, _), curve in curves.items())
 
-    def place_of(self, curves: pd.DataFrame) -> list[Trace]:
+    def place_of(self, curves: Lines) -> list[Trace]:
         """Return an entry of the legend for a control that has not begun."""
         if not self.awaits(curves):
             return []
@@ -91,42 +123,42 @@ NOTHING_AHEAD = Ahead()
 AWAITED = "control: after the student"
 
 
-def term_losses(curves: pd.DataFrame, *, weighted: bool = True, logarithmic: bool = False, masked: bool = False,
-                per: str = "token", ahead: Ahead = NOTHING_AHEAD) -> go.Figure:
+def term_losses(curves: pd.DataFrame | Lines, *, weighted: bool = True, logarithmic: bool = False, masked: bool = False,
+                per: str = "token", ahead: Ahead = NOTHING_AHEAD) -> Plain:
     """One curve per loss term, and their sum when `weighted`; the control's dashed, over the same steps.
 
     Args:
         masked: as in `core.metrics.metric`.
         per: what raw terms are a mean over.
     """
+    lines = _lines(curves)
     traces: list[Trace] = []
-    for variant in (variant for variant in (STUDENT, CONTROL) if (curves["arm"] == variant).any()):
+    for variant in (STUDENT, CONTROL):
         for term, colour in TERM_COLOURS.items():
-            curve = select(curves, variant, f"{'loss' if weighted else 'raw'}/{term}")
-            if curve["value"].any():
+            curve = lines.get((variant, f"{'loss' if weighted else 'raw'}/{term}"), NO_CURVE)
+            if curve.values.any():
                 label = metric(f"raw/{term}", masked=masked).label
                 traces += _smoothed(curve, label if variant == STUDENT else f"{label} (control)", colour, dashed=variant == CONTROL)
-    total = select(curves, STUDENT, "loss")
-    if weighted and len({trace["name"] for trace in traces}) > 1 and len(total):
+    total = lines.get((STUDENT, "loss"))
+    if weighted and len({trace["name"] for trace in traces}) > 1 and total is not None:
         traces += _smoothed(total, "total", GREY)
-    traces += ahead.place_of(curves)
-    logged = set(curves["name"].unique())
+    traces += ahead.place_of(lines)
+    logged = {name for _, name in lines}
     pure = [metric(f"raw/{term.name}", masked=masked).label for term in LOSS_TERMS if not term.unit and f"raw/{term.name}" in logged]
     raw = f"nats/{per} ({', '.join(pure)}: no unit)" if pure else f"nats/{per}"
-    return figure(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True, x_axis=ahead.x_axis)
+    return plain(traces, height=360, y_title="loss" if weighted else raw, logarithmic=logarithmic, legend=True, x_axis=ahead.x_axis)
 
 
-def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None, masked: bool = False,
-               ahead: Ahead = NOTHING_AHEAD) -> go.Figure:
+def evaluation(curves: pd.DataFrame | Lines, name: str, *, teacher: float | None = None, masked: bool = False,
+               ahead: Ahead = NOTHING_AHEAD) -> Plain:
     """One held-out metric over the steps: the student, the control when there is one, the teacher's level dotted."""
-    traces = []
+    lines, traces = _lines(curves), []
     for variant, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
-        curve = select(curves, variant, name)
-        if len(curve):
-            label = AWAITED if variant == CONTROL and ahead.awaits(curves) else variant
+        if (curve := lines.get((variant, name))) is not None:
+            label = AWAITED if variant == CONTROL and ahead.awaits(lines) else variant
             traces.append(_line(curve, label, ROLE_COLOURS[variant], dash=dash) | {"mode": "lines+markers", "marker": {"size": 5}})
     if traces and AWAITED not in {trace["name"] for trace in traces}:
-        traces += ahead.place_of(curves)
+        traces += ahead.place_of(lines)
     logarithmic = name == "eval/perplexity"  # its logarithm is the cross-entropy
     level: Trace = {}
     if teacher is not None:
@@ -135,25 +167,26 @@ def evaluation(curves: pd.DataFrame, name: str, *, teacher: float | None = None,
         level["annotations"] = [{"text": "teacher", "xref": "paper", "x": 1, "xanchor": "right", "yanchor": "bottom",
                                  "showarrow": False, "font": {"color": ROLE_COLOURS["teacher"], "size": 11},
                                  "y": math.log10(teacher) if logarithmic else teacher}]
-    return figure(traces, height=250, y_title=axis_label(name, masked=masked), legend=len(traces) > 1, logarithmic=logarithmic,
-                   y_axis=TICKS.get(name), x_axis=ahead.x_axis, **level)
+    return plain(traces, height=250, y_title=axis_label(name, masked=masked), legend=len(traces) > 1, logarithmic=logarithmic,
+                 y_axis=TICKS.get(name), x_axis=ahead.x_axis, **level)
 
 
-def single(curves: pd.DataFrame, name: str) -> go.Figure:
+def single(curves: pd.DataFrame | Lines, name: str) -> Plain:
     """Return a small figure of one training metric of each variant."""
-    found = {variant: downsample(select(curves, variant, name)) for variant in (STUDENT, CONTROL)}
-    traces = [_line(curve, variant, ROLE_COLOURS[variant]) for variant, curve in found.items() if len(curve)]
-    return figure(traces, height=215, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
+    lines = _lines(curves)
+    traces = [_line(downsample(lines[variant, name]), variant, ROLE_COLOURS[variant])
+              for variant in (STUDENT, CONTROL) if (variant, name) in lines]
+    return plain(traces, height=215, y_title=axis_label(name), legend=len(traces) > 1, y_axis=TICKS.get(name))
 
 
 def overlay(curves: pd.DataFrame, name: str) -> go.Figure:
     """Return the figure of one metric of several runs; `curves` has one more column, ``run``, with each run's name."""
     traces = []
     for index, (run, table) in enumerate(curves.groupby("run", sort=False)):
+        lines = split(table[table["name"] == name])
         for variant, dash in ((STUDENT, "solid"), (CONTROL, "dash")):
-            curve = select(table, variant, name)
-            if len(curve):
-                curve = downsample(smooth(curve) if len(curve) >= SMOOTHING_FROM else curve)
+            if (curve := lines.get((variant, name))) is not None:
+                curve = downsample(smooth(curve) if len(curve.steps) >= SMOOTHING_FROM else curve)
                 label = str(run) if variant == STUDENT else f"{run} (control)"
                 traces.append(_line(curve, label, SERIES[index % len(SERIES)], dash=dash))
     # Below the figure, where names of any length have room: above it the second line of them would lie on the curves.
@@ -257,13 +290,13 @@ def select(curves: pd.DataFrame, variant: str, name: str) -> pd.DataFrame:
     return curves[(curves["name"] == name) & (curves["arm"] == variant)]
 
 
-def smooth(curve: pd.DataFrame) -> pd.DataFrame:
+def smooth(curve: Curve) -> Curve:
     """Exponential moving average over about a fiftieth of the curve.
 
     The span grows in steps of a fifth, so that between two of them new points leave the earlier ones where they are.
     """
-    span = 1.2 ** math.floor(math.log(max(len(curve) / 50, 2), 1.2))
-    return curve.assign(value=curve["value"].ewm(span=max(span, 2)).mean())
+    span = 1.2 ** math.floor(math.log(max(len(curve.steps) / 50, 2), 1.2))
+    return Curve(curve.steps, pd.Series(curve.values).ewm(span=max(span, 2)).mean().to_numpy())
 
 
 def axis_label(name: str, *, masked: bool = False) -> str:
@@ -272,24 +305,36 @@ def axis_label(name: str, *, masked: bool = False) -> str:
     return f"{about.label} ({about.unit})" if about.unit else about.label
 
 
-def _smoothed(curve: pd.DataFrame, label: str, colour: str, *, dashed: bool = False) -> list[Trace]:
+def _lines(curves: pd.DataFrame | Lines) -> Lines:
+    return split(curves) if isinstance(curves, pd.DataFrame) else curves
+
+
+def _smoothed(curve: Curve, label: str, colour: str, *, dashed: bool = False) -> list[Trace]:
     """Return the curve as it was logged, faint, under its moving average; a short curve as it is."""
     dash = "dash" if dashed else "solid"
-    if len(curve) < SMOOTHING_FROM:
+    if len(curve.steps) < SMOOTHING_FROM:
         return [_line(curve, label, colour, dash=dash)]
     logged = _line(downsample(curve), label, colour, width=1) | {"opacity": 0.25, "showlegend": False, "hoverinfo": "skip"}
     return [logged, _line(downsample(smooth(curve)), label, colour, dash=dash)]
 
 
-def _line(curve: pd.DataFrame, label: str, colour: str, *, width: float = 2, dash: str = "solid") -> Trace:
-    steps, values = curve["step"].to_numpy(), curve["value"].to_numpy()
+def _line(curve: Curve, label: str, colour: str, *, width: float = 2, dash: str = "solid") -> Trace:
     line = {"color": colour, "width": width, "dash": dash}
-    return {"type": "scatter", "mode": "lines", "x": steps, "y": values, "name": label, "legendgroup": label, "line": line}
+    return {"type": "scatter", "mode": "lines", "x": curve.steps, "y": curve.values, "name": label, "legendgroup": label, "line": line}
 
 
-def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool | Trace, logarithmic: bool = False,
-           x_axis: Trace | None = None, y_axis: Trace | None = None, **layout: Any) -> go.Figure:
+def figure(traces: list[Trace], **looks: Any) -> go.Figure:
     """Return a figure of the project's look, all at once: changing a plotly figure later costs ten times as much as making it.
+
+    Args:
+        looks: as of `plain`.
+    """
+    return plain(traces, **looks).checked()
+
+
+def plain(traces: list[Trace], *, height: int, y_title: str, x_title: str = "step", legend: bool | Trace, logarithmic: bool = False,
+          x_axis: Trace | None = None, y_axis: Trace | None = None, **layout: Any) -> Plain:
+    """Return a figure of the project's look in plain data.
 
     Args:
         legend: whether there is one; where it stands, if not above the figure.
@@ -299,4 +344,4 @@ def figure(traces: list[Trace], *, height: int, y_title: str, x_title: str = "st
     scale = {"type": "log", "tickformat": "~g"} if logarithmic else {"type": "linear"}  # else minor ticks are single digits
     y_axis = {"title": {"text": y_title, "font": {"size": 12}}} | scale | (y_axis or {})
     margin = {"l": 8, "r": 8, "t": TOOLBAR + (LEGEND if legend is True else 0), "b": 8}
-    return go.Figure(traces, {"height": height, "margin": margin, "showlegend": bool(legend), "xaxis": x_axis, "yaxis": y_axis} | layout)
+    return Plain(traces, {"height": height, "margin": margin, "showlegend": bool(legend), "xaxis": x_axis, "yaxis": y_axis} | layout)

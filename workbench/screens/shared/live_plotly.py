@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 from workbench.mounts import asset_path
+from workbench.screens.shared.charts import Plain
 from workbench.screens.shared.live import Live
 from workbench.screens.shared.theme import PLOTLY_TEMPLATE
 
@@ -53,7 +55,6 @@ class Drawn:
     """A figure as browsers get it.
 
     Attributes:
-        json: the whole figure, as plotly.js reads it.
         version: names what it shows.
         height: in pixels.
         title: its title, or empty.
@@ -61,12 +62,19 @@ class Drawn:
         curves: the coordinates of each trace, x and y; None for one that has no such two arrays.
     """
 
-    json: str
     version: str
     height: int
     title: str
     frame: str
     curves: tuple[tuple[np.ndarray, np.ndarray] | None, ...]
+    _whole: Callable[[], go.Figure]
+    _layout: dict[str, Any]
+
+    @cached_property
+    def json(self) -> str:
+        """The whole figure, as plotly.js reads it; made when it is first needed, for those who show it need new points only."""
+        spec = self._whole().to_plotly_json()
+        return to_json_plotly(spec | {"layout": spec["layout"] | self._layout})
 
     def since(self, before: Drawn) -> list[Any] | None:
         """Return what has to be added to an earlier figure to give this one.
@@ -80,17 +88,25 @@ class Drawn:
         return tails if sum(len(x) for _, x, _ in tails) <= LONGEST_TAIL else None
 
 
-def draw(figure: go.Figure, key: str) -> Drawn:
+def draw(figure: go.Figure | Plain, key: str) -> Drawn:
     """Prepare a figure for browsers, with the project's template and a view that is kept under `key`."""
-    spec = figure.to_plotly_json()
-    spec["layout"] |= {"template": PLOTLY_TEMPLATE, "uirevision": figure.layout.uirevision or key}
-    text = to_json_plotly(spec)
-    frame = spec | {"data": [{name: value for name, value in trace.items() if name not in COORDINATES} for trace in spec["data"]]}
-    return Drawn(text, hashlib.blake2b(text.encode(), digest_size=9).hexdigest(), int(figure.layout.height or DEFAULT_HEIGHT),
-                 figure.layout.title.text or "", to_json_plotly(frame), tuple(_coordinates(trace) for trace in figure.data))
+    if isinstance(figure, Plain):
+        data, layout, whole = figure.data, figure.layout, figure.checked
+    else:
+        given = figure
+        data, layout, whole = [trace.to_plotly_json() for trace in given.data], given.layout.to_plotly_json(), lambda: given
+    curves = tuple(map(_coordinates, data))
+    frame = to_json_plotly({"layout": layout, "data": [
+        trace if curve is None else {name: value for name, value in trace.items() if name not in COORDINATES}
+        for trace, curve in zip(data, curves, strict=True)]})
+    shown = hashlib.blake2b(f"{key} {frame}".encode(), digest_size=9)
+    for values in (values for curve in curves if curve is not None for values in curve):
+        shown.update(f"{values.dtype} {len(values)} ".encode() + values.tobytes())
+    return Drawn(shown.hexdigest(), int(layout.get("height") or DEFAULT_HEIGHT), layout.get("title", {}).get("text") or "", frame, curves,
+                 whole, {"template": PLOTLY_TEMPLATE, "uirevision": layout.get("uirevision") or key})
 
 
-def live_plotly(figure: go.Figure | Drawn, *, key: str, label: str = "", live: Live | None = None) -> None:
+def live_plotly(figure: go.Figure | Plain | Drawn, *, key: str, label: str = "", live: Live | None = None) -> None:
     """Draw `figure` where it stands on the page, or bring the one already there up to date.
 
     Args:
@@ -125,8 +141,8 @@ def script_address() -> str:
     return f"{asset_path(SCRIPT_NAME)}?{importlib.metadata.version('plotly')}"
 
 
-def _coordinates(trace: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    x, y = getattr(trace, "x", None), getattr(trace, "y", None)
+def _coordinates(trace: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+    x, y = map(trace.get, COORDINATES)
     if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or len(x) != len(y):
         return None
     return (x, y) if x.dtype.kind in "if" and y.dtype.kind in "if" else None

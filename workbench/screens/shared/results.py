@@ -28,6 +28,7 @@ from core.loss_terms import LOSS_TERMS
 from core.metrics import RESULTS, metric
 from core.reports.retention_card import Card
 from core.system import units
+from workbench.screens.shared.charts import Lines
 from workbench.screens.shared.views import SHARES, number
 from workbench.store import Store
 from workbench.store.records import Event, Progress, Run
@@ -165,10 +166,9 @@ def teacher_lead(measured: Measurements) -> str:
     return f"Perplexity before training: teacher {words[0]}, student {words[1]}. {judged}."
 
 
-def terms_now(curves: pd.DataFrame, *, masked: bool) -> str:
+def terms_now(curves: Lines, *, masked: bool) -> str:
     """Return the student's loss at its last logged step by term, with shares; empty before the first step, and for one term."""
-    latest = {name: values.iloc[-1] for name in (*(f"loss/{term}" for term in TERMS), "loss")
-              if len(values := curves[(curves["name"] == name) & (curves["arm"] == STUDENT)]["value"])}
+    latest = {name: curve.values[-1] for (variant, name), curve in curves.items() if variant == STUDENT}
     shares = [f"{latest[f'loss/{term}']:.3g} {metric(f'raw/{term}', masked=masked).label}" for term in TERMS if latest.get(f"loss/{term}")]
     return f"{' + '.join(shares)} = {latest['loss']:.3g}" if len(shares) > 1 and "loss" in latest else ""
 

@@ -208,7 +208,7 @@ def test_nothing_is_sent_or_drawn_while_nothing_changes(store: Store, run: Run, 
     channel = Channel(lambda: look(store, run.id))
     names = {LOSS, TERMS, NUMBERS, STATE, *FIGURES}
     channel.values = first = channel._look(names)
-    monkeypatch.setattr(charts, "figure", lambda *args, **options: pytest.fail("a figure is drawn"))
+    monkeypatch.setattr(charts, "plain", lambda *args, **options: pytest.fail("a figure is drawn"))
     monkeypatch.setattr(store, "metrics", lambda *args, **options: pytest.fail("numbers are read"))
     second = channel._look(names)
     assert all(second[name] is first[name] for name in names)

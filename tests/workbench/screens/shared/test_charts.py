@@ -23,6 +23,14 @@ def table(**curves: list[float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "name", "step", "value"])
 
 
+def checked(draw):
+    """What draws, followed by plotly's own check of every key and value."""
+    return lambda *curves, **options: draw(*curves, **options).checked()
+
+
+term_losses, evaluation, single = map(checked, (charts.term_losses, charts.evaluation, charts.single))
+
+
 def trace(figure, name: str):
     """The trace of that name that stands in the legend."""
     return next(each for each in figure.data if each.name == name and each.showlegend is not False)
@@ -32,20 +40,21 @@ def trace(figure, name: str):
 def test_downsampling_keeps_ends_and_extremes(count: int):
     values = np.sin(np.arange(count) / 50)
     values[count // 3], values[count // 2] = 9.0, -9.0
-    kept = charts.downsample(pd.DataFrame({"step": np.arange(count), "value": values}))
-    assert len(kept) <= min(count, charts.POINTS + 2)
-    assert {0, count - 1, count // 3, count // 2} <= set(kept["step"])
-    assert kept["step"].is_monotonic_increasing
+    kept = charts.downsample(charts.Curve(np.arange(count), values))
+    assert len(kept.steps) <= min(count, charts.POINTS + 2)
+    assert {0, count - 1, count // 3, count // 2} <= set(kept.steps)
+    assert (np.diff(kept.steps) > 0).all()
+    assert np.array_equal(kept.values, values[kept.steps])
 
 
 def test_downsampling_survives_missing_values():
     values = np.full(4000, np.nan)
     values[2000] = 1.0
-    assert 1.0 in set(charts.downsample(pd.DataFrame({"step": np.arange(4000), "value": values}))["value"])
+    assert 1.0 in set(charts.downsample(charts.Curve(np.arange(4000), values)).values)
 
 
 def test_each_term_has_its_curve_and_the_control_its_own():
-    figure = charts.term_losses(table(student__loss=[3, 2], student__loss_per_kd=[2, 1], student__loss_per_hard=[1, 1],
+    figure = term_losses(table(student__loss=[3, 2], student__loss_per_kd=[2, 1], student__loss_per_hard=[1, 1],
                                       student__loss_per_hidden=[0, 0], control__loss_per_hard=[2, 2]))
     assert {each.name for each in figure.data} == {"soft targets", "hard labels", "hard labels (control)", "total"}
     assert list(trace(figure, "soft targets").y) == [2, 1]
@@ -55,31 +64,31 @@ def test_each_term_has_its_curve_and_the_control_its_own():
 def test_a_control_has_its_place_before_its_first_point():
     ahead = charts.Ahead(control=True, steps=40)
     before = table(student__loss=[3, 2], student__loss_per_hard=[3, 2], **{"student__eval_per_agreement": [0.5, 0.6]})
-    figure = charts.term_losses(before, ahead=ahead)
+    figure = term_losses(before, ahead=ahead)
     awaited = trace(figure, "control: after the student")
     assert np.isnan(awaited.y).all() and awaited.line.dash == "dash"
     assert list(figure.layout.xaxis.autorangeoptions.include) == [0, 40] and figure.layout.xaxis.autorangeoptions.clipmin == 0
-    assert trace(charts.evaluation(before, "eval/agreement", ahead=ahead), "control: after the student")
+    assert trace(evaluation(before, "eval/agreement", ahead=ahead), "control: after the student")
     # Before its first step the control is the student, and is measured with it.
     measured = pd.concat([before, table(control__eval_per_agreement=[0.5]).assign(step=0)])
-    assert trace(charts.term_losses(measured, ahead=ahead), "control: after the student")
-    assert [each.name for each in charts.evaluation(measured, "eval/agreement", ahead=ahead).data] == [
+    assert trace(term_losses(measured, ahead=ahead), "control: after the student")
+    assert [each.name for each in evaluation(measured, "eval/agreement", ahead=ahead).data] == [
         "student", "control: after the student"]
     begun = pd.concat([before, table(control__loss_per_hard=[4.0])])
-    names = {each.name for each in charts.term_losses(begun, ahead=ahead).data}
+    names = {each.name for each in term_losses(begun, ahead=ahead).data}
     assert "hard labels (control)" in names and "control: after the student" not in names
-    assert "control: after the student" not in {each.name for each in charts.term_losses(before).data}
+    assert "control: after the student" not in {each.name for each in term_losses(before).data}
 
 
 def test_raw_terms_have_no_total_and_a_unit():
-    figure = charts.term_losses(table(student__loss=[3, 2], student__raw_per_kd=[0.5, 0.4], student__raw_per_hard=[1, 1]), weighted=False)
+    figure = term_losses(table(student__loss=[3, 2], student__raw_per_kd=[0.5, 0.4], student__raw_per_hard=[1, 1]), weighted=False)
     assert {each.name for each in figure.data} == {"soft targets", "hard labels"}
     assert figure.layout.yaxis.title.text == "nats/token"
 
 
 def test_long_curves_are_drawn_under_their_average():
     rough = [1.0, 3.0] * 100
-    figure = charts.term_losses(table(student__raw_per_kd=rough), weighted=False)
+    figure = term_losses(table(student__raw_per_kd=rough), weighted=False)
     logged, average = figure.data
     assert logged.showlegend is False
     assert list(logged.y) == rough
@@ -88,7 +97,7 @@ def test_long_curves_are_drawn_under_their_average():
 
 def test_an_evaluation_shows_both_variants_and_the_teachers_level():
     curves = table(student__eval_per_perplexity=[90, 30], control__eval_per_perplexity=[90, 40])
-    figure = charts.evaluation(curves, "eval/perplexity", teacher=20)
+    figure = evaluation(curves, "eval/perplexity", teacher=20)
     assert [each.name for each in figure.data] == ["student", "control"]
     assert figure.layout.yaxis.type == "log"
     assert figure.layout.shapes[0].y0 == 20
@@ -96,7 +105,7 @@ def test_an_evaluation_shows_both_variants_and_the_teachers_level():
 
 
 def test_a_curve_that_is_not_there_is_not_drawn():
-    assert len(charts.single(table(student__loss=[1.0]), "memory_gib").data) == 0
+    assert len(single(table(student__loss=[1.0]), "memory_gib").data) == 0
 
 
 def test_overlaid_runs_keep_their_names_and_colours():
@@ -106,7 +115,7 @@ def test_overlaid_runs_keep_their_names_and_colours():
     assert figure.data[0].line.color != figure.data[1].line.color
 
 
-@pytest.mark.parametrize("draw", [charts.evaluation, lambda curves, name: charts.overlay(curves.assign(run="one"), name)])
+@pytest.mark.parametrize("draw", [evaluation, lambda curves, name: charts.overlay(curves.assign(run="one"), name)])
 def test_axes_end_where_shares_and_steps_do(draw):
     figure = draw(table(student__eval_per_agreement=[0.5]), "eval/agreement")
     ends = figure.layout.yaxis.autorangeoptions
@@ -137,7 +146,7 @@ def test_bars_of_a_sharp_distribution_end_where_the_softened_ones_are_still_seen
 
 def test_a_logarithmic_axis_writes_its_minor_ticks_in_full():
     curves = pd.DataFrame({"arm": "student", "name": "loss/kd", "step": [1, 2], "value": [1.0, 30.0]})
-    assert charts.term_losses(curves, logarithmic=True).layout.yaxis.tickformat == "~g"
+    assert term_losses(curves, logarithmic=True).layout.yaxis.tickformat == "~g"
 
 
 def test_intervals_stand_around_their_dots_and_series_side_by_side():

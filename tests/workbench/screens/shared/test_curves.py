@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
+import numpy as np
 import pytest
 
 from core.config import DistillConfig
@@ -89,6 +91,23 @@ def test_each_metric_has_a_revision_of_its_own(store: Store, run: Run):
     table = curves.fetch(store, run.id)
     assert curves.revisions["learning_rate"] == before["learning_rate"]
     assert curves.revisions["loss"] == table["rowid"].max() > before["loss"]
+
+
+def test_each_curve_is_what_the_table_says_of_it_however_it_came(store: Store, run: Run):
+    curves = Curves()
+    batches = ([("student", 1, "loss", 3.0), ("student", 1, "learning_rate", 0.1)],
+               [("student", 2, "loss", 2.0), ("control", 1, "loss", 4.0)],
+               [("student", 2, "loss", 1.5), ("student", 3, "loss", math.nan)],  # a step that comes again after a resume
+               [("student", 4, "loss", 1.0)])
+    for batch in batches:
+        store.log_metrics(run.id, batch)
+        table, _, lines = curves.look(store, run.id)
+        expected = {key: (rows["step"].tolist(), rows["value"].tolist()) for key, rows in table.groupby(["arm", "name"], observed=True)}
+        assert lines.keys() == expected.keys()
+        for key, (steps, values) in expected.items():
+            assert np.array_equal(lines[key].steps, steps) and np.array_equal(lines[key].values, values, equal_nan=True)
+    assert lines["student", "loss"].steps.tolist() == [1, 2, 3, 4]
+    assert lines["student", "loss"].values.tolist()[:2] == [3.0, 1.5]
 
 
 def test_thirty_who_look_at_once_read_each_number_once(store: Store, run: Run, monkeypatch: pytest.MonkeyPatch):

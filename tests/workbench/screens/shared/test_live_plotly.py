@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import plotly.graph_objects as go
+import pytest
 from streamlit.testing.v1 import AppTest
 
+from workbench.screens.shared import charts
 from workbench.screens.shared.live_plotly import draw
 from workbench.screens.shared.theme import PLOTLY_TEMPLATE
 
@@ -35,6 +37,23 @@ def test_drawing_changes_neither_the_figure_nor_the_template() -> None:
     draw(made, "loss")
     assert made.to_json() == plain
     assert json.dumps(PLOTLY_TEMPLATE) == before
+
+
+def drawn(values: list[float]) -> charts.Plain:
+    return charts.single({("student", "grad_norm"): charts.Curve(np.arange(len(values)), np.array(values))}, "grad_norm")
+
+
+def test_plain_data_give_the_figure_that_plotly_checks() -> None:
+    plain = drawn([0.5, np.nan, 0.25])
+    assert json.loads(draw(plain, "norm").json) == json.loads(draw(plain.checked(), "norm").json)
+    assert draw(plain, "norm").version == draw(drawn([0.5, np.nan, 0.25]), "norm").version
+    assert len({draw(drawn(values), "norm").version for values in ([0.5, np.nan, 0.25], [0.5, 0.125, 0.25], [0.5, np.nan])}) == 3
+
+
+def test_new_points_are_found_without_the_whole_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = draw(drawn([0.5, np.nan, 0.25]), "norm")
+    monkeypatch.setattr(charts.Plain, "checked", lambda _plain: pytest.fail("the whole figure is made"))
+    assert draw(drawn([0.5, np.nan, 0.25, 0.125]), "norm").since(before) == [(3, [3], [0.125])]
 
 
 def page() -> None:

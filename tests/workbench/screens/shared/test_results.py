@@ -7,7 +7,7 @@ import pytest
 
 from tests.pages import examples
 from workbench.processes import Process
-from workbench.screens.shared import results
+from workbench.screens.shared import charts, results
 from workbench.store import Store
 from workbench.store.records import Event, Progress
 
@@ -118,5 +118,5 @@ def test_the_terms_of_the_last_step_add_up():
     terms = {"loss/kd": 3.0, "loss/hard": 4.4, "loss/hidden": 0.05, "loss": 7.45}
     curves = pd.DataFrame([("student", step, name, value * step) for step in (2, 1) for name, value in terms.items()],
                           columns=["arm", "step", "name", "value"])
-    assert results.terms_now(curves, masked=True) == "3 soft targets + 4.4 masked tokens + 0.05 hidden states = 7.45"
-    assert results.terms_now(curves[curves["name"].isin(("loss/hard", "loss"))], masked=False) == ""
+    assert results.terms_now(charts.split(curves), masked=True) == "3 soft targets + 4.4 masked tokens + 0.05 hidden states = 7.45"
+    assert results.terms_now(charts.split(curves[curves["name"].isin(("loss/hard", "loss"))]), masked=False) == ""
