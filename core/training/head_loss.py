@@ -110,7 +110,7 @@ def _tile(z: Tensor, v: Against | None, targets: Tensor, counts: PositionWeights
     """Return the gradient of the loss with respect to the products that the logits (n, V) come from, and add the terms' values to `sums`.
 
     Args:
-        everywhere: whether all positions are labelled, or all that there are take part.
+        everywhere: whether terms without a teacher take every row; else the rows whose label weight is above 0.
     """
     gradient: Tensor | None = None
     labelled = slice(None) if everywhere else counts.label.nonzero().squeeze(-1)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.waiting import wait_until
+from tests.workbench.launch.installed import require_installed
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 NODES = ("127.0.0.1", "127.0.0.2")  # names that are addresses: processes of a job find each other by them
@@ -70,20 +70,10 @@ class Cluster:
         return self.run("scontrol", "show", "job", "-o", job_id).partition("JobState=")[2].split()[0]
 
 
-def require_slurm() -> None:
-    """Skip the test where SLURM is not installed; fail with `CI` set."""
-    missing = [program for program in PROGRAMS if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None]
-    if missing:
-        reason = f"SLURM is not installed ({', '.join(missing)}): apt-get install slurm-wlm munge, or .ci/slurm"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 @contextlib.contextmanager
 def cluster() -> Iterator[Cluster]:
     """Start a cluster, wait until both nodes are idle, and end its daemons, and what jobs have left, afterwards."""
-    require_slurm()
+    require_installed(PROGRAMS, "slurm-wlm munge")
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: sockets lie in it, whose paths may have 108 characters
     for name in ("state", *(f"spool-{node}" for node in NODES)):
         (folder / name).mkdir()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workbench.launch.installed import require_installed
+
 SSH = """#!/bin/sh
 while true; do case "$1" in -o|-l|-p) shift 2;; -*) shift;; *) break;; esac; done
 echo "$*" >> '{here}/calls'
@@ -63,9 +65,10 @@ class FakeHost:
 
 
 def fake_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str) -> FakeHost:
-    """Make a host ``far``, whose profile prints a greeting. Skips where rsync is not installed."""
-    if shutil.which("rsync") is None or sys.platform == "win32":
-        pytest.skip("rsync is not installed")
+    """Make a host ``far``, whose profile prints a greeting. Skips on Windows, and where rsync is not installed."""
+    if sys.platform == "win32":
+        pytest.skip("its programs are scripts of sh")
+    require_installed(["rsync"], "rsync")
     here = tmp_path / "fake"
     for name in ("bin", "programs", "home"):
         (here / name).mkdir(parents=True)

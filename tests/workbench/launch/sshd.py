@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
+from tests.workbench.launch.installed import program, require_installed
 
 PROGRAMS = ("sshd", "ssh", "ssh-keygen", "rsync")
 SERVER = """
@@ -39,16 +40,6 @@ Host {name}
 """
 
 
-def require_ssh() -> None:
-    """Skip the test where OpenSSH or rsync is not installed; fail with `CI` set."""
-    missing = [program for program in PROGRAMS if _found(program) is None]
-    if missing:
-        reason = f"not installed: {', '.join(missing)}; apt-get install openssh-server openssh-client rsync, or .ci/slurm"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 @contextlib.contextmanager
 def loopback_host(name: str, variables: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Start a server, wait until it answers, and end it afterwards; give its folder, whose ``client_key`` is the key.
@@ -57,10 +48,10 @@ def loopback_host(name: str, variables: Mapping[str, str], monkeypatch: pytest.M
         name: by which ssh knows it.
         variables: of the environment that its sessions have.
     """
-    require_ssh()
+    require_installed(PROGRAMS, "openssh-server openssh-client rsync")
     folder = Path(tempfile.mkdtemp(prefix="sshd-"))
     for key in ("host_key", "client_key"):
-        subprocess.run([str(_found("ssh-keygen")), "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
+        subprocess.run([str(program("ssh-keygen")), "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
     port = _free_port()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {(folder / 'host_key.pub').read_text()}")
     set_env = f"SetEnv {' '.join(f'{variable}={value}' for variable, value in variables.items())}\n" if variables else ""
@@ -69,10 +60,10 @@ def loopback_host(name: str, variables: Mapping[str, str], monkeypatch: pytest.M
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # which the server of root insists on
     (folder / "bin").mkdir()
-    (folder / "bin" / "ssh").write_text(f"#!/bin/sh\nexec {_found('ssh')} -F {folder}/ssh_config \"$@\"\n")
+    (folder / "bin" / "ssh").write_text(f"#!/bin/sh\nexec {program('ssh')} -F {folder}/ssh_config \"$@\"\n")
     (folder / "bin" / "ssh").chmod(0o755)
     with (folder / "sshd.log").open("wb") as log:
-        server = subprocess.Popen([str(_found("sshd")), "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
+        server = subprocess.Popen([str(program("sshd")), "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     monkeypatch.setenv("PATH", f"{folder}/bin{os.pathsep}{os.environ['PATH']}")
     try:
         wait_until(lambda: subprocess.run(["ssh", "-o", "BatchMode=yes", name, "true"], capture_output=True).returncode == 0,
@@ -82,10 +73,6 @@ def loopback_host(name: str, variables: Mapping[str, str], monkeypatch: pytest.M
         server.terminate()
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _found(program: str) -> str | None:
-    return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 def _free_port() -> int:
